@@ -1,0 +1,1 @@
+"""The supervisor of malbox plugins and its commands."""

@@ -1,0 +1,127 @@
+"""What a process learns from its environment: whose plugin it is, and what its supervisor offers beyond the protocol."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plugin_runtime.errors import EnvironmentProblem
+from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
+from plugin_runtime.wire.names import is_plugin_id
+
+__all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "PluginEnvironment"]
+
+PROTOCOL_VERSION = 1
+"""The version of the extensions to the protocol that this runtime speaks."""
+
+DEFAULT_FILE_REF_THRESHOLD = 1 << 20
+"""Bytes up to which a file is pushed as bytes; a larger one is handed over by its path."""
+
+PLUGIN_ID = "MALBOX_PLUGIN_ID"
+PROTOCOL = "MALBOX_PROTOCOL"
+SUPERVISOR_PID = "MALBOX_SUPERVISOR_PID"
+INSTANCE = "MALBOX_INSTANCE"
+DOMAIN_ROOT = "MALBOX_DOMAIN_ROOT"
+DOMAIN_PREFIX = "MALBOX_DOMAIN_PREFIX"
+CONFIG = "MALBOX_CONFIG"
+FILE_REF_THRESHOLD = "MALBOX_FILE_REF_THRESHOLD"
+VERBOSE = "MALBOX_VERBOSE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginEnvironment:
+    """What the environment says.
+
+    Attributes:
+        plugin_id: The plugin's id.
+        supervisor_pid: The process of a supervisor that knows our extensions; None under a foreign daemon.
+        instance: The nonce of this start, empty under a foreign daemon.
+        domain: Where the services are.
+        config: What `Plugin.on_start` gets.
+        file_ref_threshold: Bytes up to which a file is pushed as bytes.
+        verbose: Whether iceoryx2's own log lines are wanted.
+    """
+
+    plugin_id: str
+    supervisor_pid: int | None = None
+    instance: str = ""
+    domain: Domain = DEFAULT_DOMAIN
+    config: Mapping[str, str] = field(default_factory=dict)
+    file_ref_threshold: int = DEFAULT_FILE_REF_THRESHOLD
+    verbose: bool = False
+
+    @property
+    def supervisor_knows_extensions(self) -> bool:
+        """Whether the other side gives credits, watches warnings and takes files by their path."""
+        return self.supervisor_pid is not None
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> "PluginEnvironment":
+        """Read the variables.
+
+        Raises:
+            EnvironmentProblem: The plugin's id is missing or no id, or another variable makes no sense.
+        """
+        plugin_id = environ.get(PLUGIN_ID, "")
+        if not plugin_id:
+            raise EnvironmentProblem(
+                f"{PLUGIN_ID} is not set: a plugin is started by malbox, not by hand. Name its folder in a manifest "
+                "(`malbox init FOLDER` writes one), then run `malbox run SAMPLE`"
+            )
+        if not is_plugin_id(plugin_id):
+            raise EnvironmentProblem(f"{PLUGIN_ID}={plugin_id!r} is not an id: use letters, digits, '-' and '_'")
+        if environ.get(PROTOCOL) != str(PROTOCOL_VERSION):
+            return cls(plugin_id=plugin_id)
+        return cls(
+            plugin_id=plugin_id,
+            supervisor_pid=_number(environ, SUPERVISOR_PID),
+            instance=environ.get(INSTANCE, ""),
+            domain=_domain(environ),
+            config=_config(environ),
+            file_ref_threshold=_number(environ, FILE_REF_THRESHOLD, DEFAULT_FILE_REF_THRESHOLD),
+            verbose=environ.get(VERBOSE) == "1",
+        )
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables that `read` makes this value of; what a supervisor sets for its child."""
+        variables = {PLUGIN_ID: self.plugin_id}
+        if self.supervisor_pid is None:
+            return variables
+        variables |= {
+            PROTOCOL: str(PROTOCOL_VERSION),
+            SUPERVISOR_PID: str(self.supervisor_pid),
+            INSTANCE: self.instance,
+            CONFIG: json.dumps(dict(self.config), ensure_ascii=False),
+            FILE_REF_THRESHOLD: str(self.file_ref_threshold),
+            DOMAIN_ROOT: self.domain.root,
+            DOMAIN_PREFIX: self.domain.prefix,
+        }
+        if self.verbose:
+            variables[VERBOSE] = "1"
+        return variables
+
+
+def _number(environ: Mapping[str, str], key: str, default: int | None = None) -> int:
+    text = environ.get(key, "")
+    if not text and default is not None:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise EnvironmentProblem(f"{key}={text!r} is not a number")
+    return int(text)
+
+
+def _domain(environ: Mapping[str, str]) -> Domain:
+    try:
+        return Domain(environ.get(DOMAIN_ROOT, ""), environ.get(DOMAIN_PREFIX, ""))
+    except ValueError as error:
+        raise EnvironmentProblem(f"{DOMAIN_ROOT} and {DOMAIN_PREFIX}: {error}") from error
+
+
+def _config(environ: Mapping[str, str]) -> dict[str, str]:
+    text = environ.get(CONFIG, "{}")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise EnvironmentProblem(f"{CONFIG} is not JSON: {error}") from error
+    if not isinstance(config, dict) or not all(isinstance(value, str) for value in config.values()):
+        raise EnvironmentProblem(f"{CONFIG} is not an object of strings")
+    return config

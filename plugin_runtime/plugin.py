@@ -1,0 +1,35 @@
+"""The class that a plugin's author derives from."""
+
+from collections.abc import Coroutine
+
+from plugin_runtime.context import Context
+from plugin_runtime.event import Event
+from plugin_runtime.health import HealthStatus
+
+__all__ = ["Handled", "Plugin"]
+
+Handled = Coroutine[object, object, None] | None
+"""What a handler returns: nothing, at once or (an ``async def``) later."""
+
+
+class Plugin:
+    """A plugin: override the handlers you need. Any of them may be ``async def``.
+
+    All handlers run on one thread, one after the other, so what `on_start` made can be used in `on_task` as it is.
+    """
+
+    def on_start(self, config: dict[str, str]) -> Handled:
+        """Prepare: called once, before the first task, with the plugin's configuration. Raising ends the process."""
+
+    def on_task(self, ctx: Context) -> Handled:
+        """Analyse one sample. Raising fails this task, with the traceback as its error, and the plugin lives on."""
+
+    def on_event(self, event: Event) -> Handled:
+        """React to an event of the supervisor. Raising is logged."""
+
+    def on_stop(self) -> Handled:
+        """Clean up: called once, after the last task. Raising is logged."""
+
+    def health_check(self) -> "HealthStatus | Coroutine[object, object, HealthStatus]":
+        """Say whether the plugin can do its work."""
+        return HealthStatus.Healthy()

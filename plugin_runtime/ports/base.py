@@ -1,0 +1,199 @@
+"""The interface of the ports.
+
+There are two ends. The supervisor's end is one `SupervisorPorts` for all plugins; a plugin's end is one `PluginPorts`.
+Whoever sends also rings the reader's bell, inside the port, so that nobody can forget it. A bell carries no data and may
+be coalesced: after a wake-up take the wakes, then drain every channel until it is empty.
+
+Flow control of responses is one of two. With *credits* a plugin may have `RESPONSE_WINDOW` frames under way; the
+supervisor gives one credit back (`ResponseStream.grant`) for each frame that it is done with, and the plugin counts them
+as wakes of kind `PluginWake.CREDIT`. Sending without a credit in hand loses the frame. *Blocking* is for a supervisor
+that gives no credits: sending waits for room.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from plugin_runtime.wire.codec import Frame
+from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
+from plugin_runtime.wire.messages import Buffer
+
+__all__ = [
+    "IncomingRequest",
+    "Ports",
+    "PluginPorts",
+    "ReceivedEvent",
+    "ReceivedFrame",
+    "ResponseStream",
+    "SupervisorPorts",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """An event as it arrived, with the process that sent it (0 where that is not known)."""
+
+    header: EventHeader
+    payload: bytes
+    pid: int
+
+
+@dataclass(slots=True)
+class ReceivedFrame:
+    """A response as it arrived. The header is a copy; the payload may point into shared memory.
+
+    The payload is valid until the next `ResponseStream.receive` or `ResponseStream.close`: copy what is to stay.
+    """
+
+    header: TaskResponseHeader
+    payload: Buffer
+
+
+class Ports(ABC):
+    """What both ends have: a wait, the file descriptors that end it too, and a bell.
+
+    `wait`, `watch` and `unwatch` belong to the thread that made the ports.
+    """
+
+    @abstractmethod
+    def wait(self, timeout: float | None) -> None:
+        """Block until a bell rings, a watched descriptor is readable, a signal arrives or `timeout` seconds pass.
+
+        It may return for no reason. None waits for ever.
+
+        Raises:
+            TransportError: The wait failed.
+        """
+
+    @abstractmethod
+    def watch(self, fd: int) -> None:
+        """Let `wait` return while `fd` is readable. The wait is level-triggered; the descriptor stays the caller's."""
+
+    @abstractmethod
+    def unwatch(self, fd: int) -> None:
+        """Undo `watch`; to be called before `fd` is closed. A descriptor that is not watched is ignored."""
+
+    @abstractmethod
+    def take_wakes(self) -> Mapping[int, int]:
+        """Drain the bell: how often each event id was rung since the last call. Does not block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything. Closing twice is allowed; anything else afterwards is an error of the caller."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class IncomingRequest(ABC):
+    """A request that reached the plugin, and the way back for its responses.
+
+    `send` and `close` may be called by another thread than the one that received it, one at a time.
+    """
+
+    header: TaskRequestHeader
+    payload: bytes
+
+    @abstractmethod
+    def send(self, frame: Frame) -> None:
+        """Send one frame and ring the supervisor. With blocking flow control it waits for room.
+
+        Raises:
+            PeerGone: The supervisor let go of the request: nobody is going to read what follows.
+            SharedMemoryFull: There is no room for the frame on this machine.
+            TransportError: It could not be sent.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the request: nothing more is sent. Closing twice is allowed."""
+
+
+class PluginPorts(Ports):
+    """The plugin's end."""
+
+    @property
+    @abstractmethod
+    def uses_credits(self) -> bool:
+        """Whether responses need a credit each; otherwise `IncomingRequest.send` blocks."""
+
+    @abstractmethod
+    def receive_request(self) -> IncomingRequest | None:
+        """Return the next request, or None. Does not block."""
+
+    @abstractmethod
+    def receive_event(self) -> ReceivedEvent | None:
+        """Return the supervisor's next event, or None. Does not block."""
+
+    @abstractmethod
+    def publish_event(self, header: EventHeader, payload: bytes) -> None:
+        """Publish an event of this plugin and ring the supervisor. Never blocks: the oldest unread one gives way.
+
+        Raises:
+            TransportError: It could not be sent.
+        """
+
+
+class ResponseStream(ABC):
+    """The responses of one request, at the supervisor's end."""
+
+    @abstractmethod
+    def receive(self) -> ReceivedFrame | None:
+        """Return the next response, or None where none has arrived yet. Does not block; ends the frame before it."""
+
+    @abstractmethod
+    def grant(self) -> None:
+        """Give the plugin one credit back, and ring it. Does nothing for a plugin that counts none."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the request; what has not been read is thrown away. Closing twice is allowed."""
+
+
+class SupervisorPorts(Ports):
+    """The supervisor's end, for all plugins."""
+
+    @abstractmethod
+    def add_plugin(self, plugin_id: str) -> None:
+        """Make and hold every service of a plugin, so that it finds them whole when it starts.
+
+        Raises:
+            SharedMemoryFull: There is no room for them on this machine.
+            VersionMismatch: They are there, made by another release of iceoryx2.
+            TransportError: They could not be made.
+        """
+
+    @abstractmethod
+    def send_request(self, plugin_id: str, header: TaskRequestHeader, payload: bytes) -> ResponseStream:
+        """Send a request, ring the plugin, and return where its responses arrive.
+
+        Raises:
+            PeerGone: No living plugin has its end open: the request was delivered to nobody.
+            TransportError: It could not be sent.
+        """
+
+    @abstractmethod
+    def receive_event(self, plugin_id: str) -> ReceivedEvent | None:
+        """Return the plugin's next event, or None. Does not block."""
+
+    @abstractmethod
+    def publish_event(self, header: EventHeader, payload: bytes) -> None:
+        """Publish an event to every plugin, and ring them all.
+
+        Raises:
+            TransportError: It could not be sent.
+        """
+
+    @abstractmethod
+    def clean_up_after(self, pid: int) -> None:
+        """Remove what the ended process `pid` left in shared memory, so that its plugin can be started again.
+
+        To be called after what it had sent was drained: what was not read is lost.
+        """

@@ -1,0 +1,299 @@
+"""Ports that stay in this process, with switches for what goes wrong between processes.
+
+They keep the promises of the interface, so that a plugin's loop and a supervisor can be run against each other without
+shared memory: in this project's tests and in those of a plugin's author.
+"""
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plugin_runtime.errors import PeerGone
+from plugin_runtime.ports.base import (
+    IncomingRequest,
+    PluginPorts,
+    Ports,
+    ReceivedEvent,
+    ReceivedFrame,
+    ResponseStream,
+    SupervisorPorts,
+)
+from plugin_runtime.wire.codec import Frame
+from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
+from plugin_runtime.wire.names import RESPONSE_WINDOW, DaemonWake, PluginWake
+
+__all__ = ["Faults", "MemoryExchange"]
+
+EVENT_BUFFER = 32
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong; to be switched at any time.
+
+    Attributes:
+        full: The response buffer has no room: blocking sends wait, and credits are withheld until it is switched off.
+        drop: Responses are lost on the way, as they are where one is sent without a credit.
+        disconnect: The other side is gone: requests are delivered to nobody, and responses raise `PeerGone`.
+    """
+
+    full: bool = False
+    drop: bool = False
+    disconnect: bool = False
+
+
+class MemoryBell:
+    """Counts how often each event id was rung, and makes a descriptor readable until the counts are taken."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = threading.Lock()
+        self._counts: dict[int, int] = {}
+        self._open = True
+
+    def ring(self, event_id: int) -> None:
+        """Count one ring."""
+        with self._lock:
+            if self._open:
+                self._counts[event_id] = self._counts.get(event_id, 0) + 1
+                os.eventfd_write(self.fd, 1)
+
+    def take(self) -> dict[int, int]:
+        """Return the counts and start anew."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+            if counts:
+                os.eventfd_read(self.fd)
+        return counts
+
+    def close(self) -> None:
+        """Close the descriptor; later rings are ignored."""
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self.fd)
+
+
+class MemoryPorts(Ports):
+    """The wait that both ends share."""
+
+    def __init__(self, bell: MemoryBell) -> None:
+        self._bell = bell
+        self._poll = select.poll()
+        self._poll.register(bell.fd, select.POLLIN)
+        self._watched: set[int] = set()
+
+    def wait(self, timeout: float | None) -> None:  # noqa: D102 - said in the interface
+        self._poll.poll(None if timeout is None else max(timeout, 0.0) * 1000)
+
+    def watch(self, fd: int) -> None:  # noqa: D102 - said in the interface
+        self._poll.register(fd, select.POLLIN)
+        self._watched.add(fd)
+
+    def unwatch(self, fd: int) -> None:  # noqa: D102 - said in the interface
+        if fd in self._watched:
+            self._watched.remove(fd)
+            self._poll.unregister(fd)
+
+    def take_wakes(self) -> Mapping[int, int]:  # noqa: D102 - said in the interface
+        return self._bell.take()
+
+    def close(self) -> None:  # noqa: D102 - said in the interface
+        self._bell.close()
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way, and the responses on theirs."""
+
+    header: TaskRequestHeader
+    payload: bytes
+    responses: deque[tuple[TaskResponseHeader, bytes]] = field(default_factory=deque)
+    supervisor_closed: bool = False
+    plugin_closed: bool = False
+
+
+@dataclass(slots=True)
+class PluginSide:
+    """What the exchange keeps of one plugin."""
+
+    bell: MemoryBell
+    requests: deque[Call] = field(default_factory=deque)
+    events: deque[ReceivedEvent] = field(default_factory=lambda: deque(maxlen=EVENT_BUFFER))
+    daemon_events: deque[ReceivedEvent] = field(default_factory=lambda: deque(maxlen=EVENT_BUFFER))
+    served: bool = False
+
+
+class MemoryExchange:
+    """Where both ends meet.
+
+    Args:
+        uses_credits: The flow control of responses; see `plugin_runtime.ports.base`.
+
+    Attributes:
+        faults: The switches; call `changed` after turning one off.
+    """
+
+    def __init__(self, *, uses_credits: bool = True) -> None:
+        self.uses_credits = uses_credits
+        self.faults = Faults()
+        self.room = threading.Condition()
+        self.daemon_bell = MemoryBell()
+        self._sides: dict[str, PluginSide] = {}
+
+    def side(self, plugin_id: str) -> PluginSide:
+        """Return what is kept of a plugin; whichever end asks first makes it."""
+        return self._sides.setdefault(plugin_id, PluginSide(MemoryBell()))
+
+    def sides(self) -> list[PluginSide]:
+        """Return what is kept of every plugin."""
+        return list(self._sides.values())
+
+    def changed(self) -> None:
+        """Let whoever waits look at the switches again."""
+        with self.room:
+            self.room.notify_all()
+
+    def supervisor(self) -> SupervisorPorts:
+        """Return the supervisor's end."""
+        return MemorySupervisorPorts(self)
+
+    def plugin(self, plugin_id: str) -> PluginPorts:
+        """Return the end of one plugin."""
+        return MemoryPluginPorts(self, self.side(plugin_id))
+
+
+class MemoryRequest(IncomingRequest):
+    """A request that reached the plugin."""
+
+    def __init__(self, exchange: MemoryExchange, call: Call) -> None:
+        self.header = call.header
+        self.payload = call.payload
+        self._exchange = exchange
+        self._call = call
+
+    def send(self, frame: Frame) -> None:  # noqa: D102 - said in the interface
+        exchange, call = self._exchange, self._call
+        header = TaskResponseHeader.from_buffer_copy(frame.header)
+        payload = b"".join(frame.parts)
+        with exchange.room:
+            while not self._gone() and not exchange.uses_credits and self._full():
+                exchange.room.wait()
+            if self._gone():
+                raise PeerGone("the supervisor does not wait for this task any more")
+            if not exchange.faults.drop and len(call.responses) < RESPONSE_WINDOW:
+                call.responses.append((header, payload))
+        exchange.daemon_bell.ring(DaemonWake.RESPONSE)
+
+    def close(self) -> None:  # noqa: D102 - said in the interface
+        self._call.plugin_closed = True
+
+    def _gone(self) -> bool:
+        return self._exchange.faults.disconnect or self._call.supervisor_closed or self._call.plugin_closed
+
+    def _full(self) -> bool:
+        return self._exchange.faults.full or len(self._call.responses) >= RESPONSE_WINDOW
+
+
+class MemoryPluginPorts(MemoryPorts, PluginPorts):
+    """A plugin's end."""
+
+    def __init__(self, exchange: MemoryExchange, side: PluginSide) -> None:
+        super().__init__(side.bell)
+        self._exchange = exchange
+        self._side = side
+        side.served = True
+
+    @property
+    def uses_credits(self) -> bool:  # noqa: D102 - said in the interface
+        return self._exchange.uses_credits
+
+    def receive_request(self) -> IncomingRequest | None:  # noqa: D102 - said in the interface
+        requests = self._side.requests
+        return MemoryRequest(self._exchange, requests.popleft()) if requests else None
+
+    def receive_event(self) -> ReceivedEvent | None:  # noqa: D102 - said in the interface
+        events = self._side.daemon_events
+        return events.popleft() if events else None
+
+    def publish_event(self, header: EventHeader, payload: bytes) -> None:  # noqa: D102 - said in the interface
+        self._side.events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
+        self._exchange.daemon_bell.ring(DaemonWake.EVENT)
+
+    def close(self) -> None:  # noqa: D102 - said in the interface
+        self._side.served = False
+        super().close()
+
+
+class MemoryResponses(ResponseStream):
+    """The responses of one request."""
+
+    def __init__(self, exchange: MemoryExchange, side: PluginSide, call: Call) -> None:
+        self._exchange = exchange
+        self._side = side
+        self._call = call
+        self._withheld = 0
+
+    def receive(self) -> ReceivedFrame | None:  # noqa: D102 - said in the interface
+        with self._exchange.room:
+            if not self._exchange.faults.full and self._withheld:
+                self._give(self._withheld)
+                self._withheld = 0
+            if not self._call.responses:
+                return None
+            header, payload = self._call.responses.popleft()
+            self._exchange.room.notify_all()
+        return ReceivedFrame(header, memoryview(payload))
+
+    def grant(self) -> None:  # noqa: D102 - said in the interface
+        if self._exchange.faults.full:
+            self._withheld += 1
+        else:
+            self._give(1)
+
+    def close(self) -> None:  # noqa: D102 - said in the interface
+        with self._exchange.room:
+            self._call.supervisor_closed = True
+            self._call.responses.clear()
+            self._exchange.room.notify_all()
+
+    def _give(self, count: int) -> None:
+        for _ in range(count):
+            self._side.bell.ring(PluginWake.CREDIT)
+
+
+class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
+    """The supervisor's end."""
+
+    def __init__(self, exchange: MemoryExchange) -> None:
+        super().__init__(exchange.daemon_bell)
+        self._exchange = exchange
+
+    def add_plugin(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
+        self._exchange.side(plugin_id)
+
+    def send_request(  # noqa: D102 - said in the interface
+        self, plugin_id: str, header: TaskRequestHeader, payload: bytes
+    ) -> ResponseStream:
+        side = self._exchange.side(plugin_id)
+        if self._exchange.faults.disconnect or not side.served:
+            raise PeerGone(f"plugin {plugin_id} does not serve tasks: the request was delivered to nobody")
+        call = Call(TaskRequestHeader.from_buffer_copy(header), bytes(payload))
+        side.requests.append(call)
+        side.bell.ring(PluginWake.TASK)
+        return MemoryResponses(self._exchange, side, call)
+
+    def receive_event(self, plugin_id: str) -> ReceivedEvent | None:  # noqa: D102 - said in the interface
+        events = self._exchange.side(plugin_id).events
+        return events.popleft() if events else None
+
+    def publish_event(self, header: EventHeader, payload: bytes) -> None:  # noqa: D102 - said in the interface
+        for side in self._exchange.sides():
+            side.daemon_events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
+            side.bell.ring(PluginWake.DAEMON_EVENT)
+
+    def clean_up_after(self, pid: int) -> None:  # noqa: D102, ARG002 - said in the interface; memory leaves nothing
+        return
