@@ -15,6 +15,7 @@ __all__ = [
     "SupervisorGone",
     "TaskCancelled",
     "TransportError",
+    "UnknownValue",
     "VersionMismatch",
 ]
 
@@ -25,6 +26,20 @@ class MalboxError(Exception):
 
 class ProtocolError(MalboxError):
     """The peer sent bytes that the protocol does not allow; the peer has to be mended."""
+
+
+class UnknownValue(ProtocolError):
+    """The peer sent a number that this version has no meaning for: log it and skip what carried it.
+
+    Attributes:
+        field: The header's field, such as ``request_type``.
+        number: What stood in it.
+    """
+
+    def __init__(self, field: str, number: int) -> None:
+        super().__init__(f"The peer sent {field} {number}, which this version of malbox does not know; it is skipped.")
+        self.field = field
+        self.number = number
 
 
 class EnvironmentProblem(MalboxError):

@@ -1,0 +1,104 @@
+"""Names of services, numbers of wake-ups and the sizes that both ends of the wire count on."""
+
+import re
+from enum import IntEnum
+
+__all__ = [
+    "CHUNK_SIZE",
+    "DAEMON_EVENTS_SERVICE",
+    "DAEMON_NOTIFY_SERVICE",
+    "MAX_NAME_BYTES",
+    "MAX_PLUGIN_ID_BYTES",
+    "RESPONSE_WINDOW",
+    "DaemonWake",
+    "PluginWake",
+    "is_plugin_id",
+    "plugin_events_service",
+    "plugin_notify_service",
+    "results_service",
+    "tasks_service",
+]
+
+CHUNK_SIZE = 1 << 20
+"""Bytes after which a payload (name and data together) is cut."""
+
+MAX_NAME_BYTES = 255
+"""Bytes of UTF-8 that a result's name has at most; its length travels in one byte."""
+
+RESPONSE_WINDOW = 4
+"""Responses of one task that may be on their way and not yet received."""
+
+MAX_PLUGIN_ID_BYTES = 255 - len("malbox/plugin//results")
+"""Bytes that a plugin's id has at most: the name of an iceoryx2 service has 255, and this is the longest around it."""
+
+DAEMON_EVENTS_SERVICE = "malbox/events/daemon"
+"""Publish-subscribe: the supervisor's events, to every plugin."""
+
+DAEMON_NOTIFY_SERVICE = "malbox/daemon/notify"
+"""Event: wakes the supervisor."""
+
+_PLUGIN_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class PluginWake(IntEnum):
+    """Why a plugin is woken; ids from 16 up are extensions of our own, which the reference ignores."""
+
+    TASK = 0
+    DAEMON_EVENT = 1
+    RESULT = 2
+    CREDIT = 16
+
+
+class DaemonWake(IntEnum):
+    """Why the supervisor is woken."""
+
+    RESPONSE = 0
+    EVENT = 1
+    RESULT = 2
+
+
+def is_plugin_id(text: str) -> bool:
+    """Return whether a plugin can be called this: ``[A-Za-z0-9_-]+``, short enough for the names of its services."""
+    return len(text) <= MAX_PLUGIN_ID_BYTES and _PLUGIN_ID.fullmatch(text) is not None
+
+
+def tasks_service(plugin_id: str) -> str:
+    """Return the name of the service that carries a plugin's requests and responses.
+
+    Raises:
+        ValueError: The id is not one.
+    """
+    return f"malbox/plugin/{_checked(plugin_id)}/tasks"
+
+
+def results_service(plugin_id: str) -> str:
+    """Return the name of the service on which a plugin publishes results for others.
+
+    Raises:
+        ValueError: The id is not one.
+    """
+    return f"malbox/plugin/{_checked(plugin_id)}/results"
+
+
+def plugin_events_service(plugin_id: str) -> str:
+    """Return the name of the service on which a plugin publishes its events.
+
+    Raises:
+        ValueError: The id is not one.
+    """
+    return f"malbox/events/plugin/{_checked(plugin_id)}"
+
+
+def plugin_notify_service(plugin_id: str) -> str:
+    """Return the name of the service that wakes a plugin.
+
+    Raises:
+        ValueError: The id is not one.
+    """
+    return f"malbox/plugin/{_checked(plugin_id)}/notify"
+
+
+def _checked(plugin_id: str) -> str:
+    if not is_plugin_id(plugin_id):
+        raise ValueError(f"{plugin_id!r} is not a plugin id: use 1 to {MAX_PLUGIN_ID_BYTES} of A-Z, a-z, 0-9, _ and -.")
+    return plugin_id
