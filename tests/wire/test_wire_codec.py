@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from wire_vectors import block, text_of, vectors
 
@@ -103,7 +103,6 @@ def test_a_result_is_the_table_s_frames_and_the_frames_are_the_result(case: dict
 
 
 @given(names, st.sampled_from([0, 1, 2, 3]), st.integers(-260, 260))
-@settings(deadline=None)  # megabytes a case: a busy machine takes its time
 def test_a_result_that_is_cut_and_put_together_is_the_result(name: str, mebibytes: int, more: int) -> None:
     data = block(max(0, mebibytes * CHUNK_SIZE + more))
     reassembler = Reassembler(7)
