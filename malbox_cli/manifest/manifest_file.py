@@ -1,0 +1,168 @@
+"""The manifest's own text, before the folders and programs that it names are looked at."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from malbox_cli.manifest.findings import Findings
+from malbox_cli.manifest.specs import DEFAULT_START_TIMEOUT, DEFAULT_STATE_DIR, DEFAULT_STOP_TIMEOUT
+from malbox_cli.manifest.table import Table, describe, shown
+from malbox_cli.manifest.unsupported import keys_not_supported, refuse_what_is_not_supported
+from plugin_runtime.wire.names import is_plugin_id
+
+__all__ = ["MAX_ID_LENGTH", "ManifestFile", "PluginTable", "parse_manifest_file"]
+
+MAX_ID_LENGTH = 63
+"""Characters that a plugin's id has at most: names of services, files and columns are made from it."""
+
+_DOMAIN = re.compile(r"[A-Za-z0-9_-]{1,24}")
+_PLUGIN_EXAMPLE = '[plugins.yara] with path = "examples/plugins/yara"'
+# What the supervisor tells every child; a value from the manifest would make a plugin talk to the wrong supervisor.
+_RESERVED_ENV = frozenset({"MALBOX_PLUGIN_ID", "MALBOX_PROTOCOL", "MALBOX_SUPERVISOR_PID", "MALBOX_INSTANCE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginTable:
+    """One table ``[plugins.<id>]``; a key that is absent, or was found wrong, is None or empty.
+
+    Attributes:
+        id: The table's name.
+        has_path: Whether there is a key `path`, right or wrong.
+        has_command: Whether there is a key `command`, right or wrong.
+        path: The plugin's folder, as written.
+        command: The program and its arguments, as written.
+        env: What is added to the environment.
+        config: What `on_start` gets.
+        start_timeout: Seconds until READY.
+        task_timeout: Seconds that a task may take; None if plugin.toml decides.
+    """
+
+    id: str
+    has_path: bool = False
+    has_command: bool = False
+    path: str | None = None
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    start_timeout: float = DEFAULT_START_TIMEOUT
+    task_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestFile:
+    """What the manifest's text says.
+
+    Attributes:
+        domain: The domain's name, None for one of its own.
+        state_dir: The state's folder, as written.
+        stop_timeout: Seconds that a plugin has to end by itself.
+        plugins: Its tables, in the order of the file.
+    """
+
+    domain: str | None = None
+    state_dir: str = DEFAULT_STATE_DIR
+    stop_timeout: float = DEFAULT_STOP_TIMEOUT
+    plugins: tuple[PluginTable, ...] = ()
+
+
+def parse_manifest_file(document: Mapping[str, object], findings: Findings) -> ManifestFile:
+    """Return what a manifest says, with whatever is wrong with it added to the findings."""
+    top = Table(document, (), findings)
+    settings = top.table("malbox", example='[malbox] with state_dir = ".malbox"')
+    plugins = top.table("plugins", example=_PLUGIN_EXAMPLE)
+    top.finish()
+    if not document:
+        findings.error((), f"is empty; add a table for each plugin, such as {_PLUGIN_EXAMPLE}, or run 'malbox init'")
+    elif plugins is not None and not plugins.data:
+        findings.error(("plugins",), f"has no plugin; add a table for each, such as {_PLUGIN_EXAMPLE}")
+    elif not top.has("plugins") and set(document) <= {"malbox"}:
+        findings.error((), f"has no plugin; add a table for each, such as {_PLUGIN_EXAMPLE}")
+
+    domain = state_dir = stop_timeout = None
+    if settings is not None:
+        domain = _domain(settings)
+        state_dir = settings.string("state_dir", expected=f'a folder such as "{DEFAULT_STATE_DIR}"')
+        stop_timeout = settings.duration("stop_timeout", example="10s")
+        settings.finish()
+    return ManifestFile(
+        domain=domain,
+        state_dir=DEFAULT_STATE_DIR if state_dir is None else state_dir,
+        stop_timeout=DEFAULT_STOP_TIMEOUT if stop_timeout is None else stop_timeout,
+        plugins=_plugins(plugins, findings) if plugins is not None else (),
+    )
+
+
+def _domain(settings: Table) -> str | None:
+    domain = settings.string("domain", expected='a name such as "lab"')
+    if domain is None or _DOMAIN.fullmatch(domain):
+        return domain
+    settings.error("domain", f"is {shown(domain)}; a domain's name has 1 to 24 of A-Z, a-z, 0-9, _ and -")
+    return None
+
+
+def _plugins(plugins: Table, findings: Findings) -> tuple[PluginTable, ...]:
+    read = []
+    for plugin_id, value in plugins.data.items():
+        if not isinstance(value, dict):
+            # Most likely a key of a plugin that stands outside of a plugin's table.
+            message = f"is {describe(value)}, expected a table of one plugin such as {_PLUGIN_EXAMPLE}"
+            findings.error(("plugins", plugin_id), message)
+            continue
+        if not is_plugin_id(plugin_id) or len(plugin_id) > MAX_ID_LENGTH:
+            message = (
+                f"{shown(plugin_id)} cannot be a plugin's id, which has 1 to {MAX_ID_LENGTH} of the characters"
+                " A-Z, a-z, 0-9, _ and -; rename the table"
+            )
+            findings.error(("plugins", plugin_id), message)
+        read.append(_plugin(plugin_id, Table(value, ("plugins", plugin_id), findings), findings))
+    return tuple(read)
+
+
+def _plugin(plugin_id: str, table: Table, findings: Findings) -> PluginTable:
+    path = table.string("path", expected='the plugin\'s folder, such as "examples/plugins/yara"')
+    command = _command(table)
+    if not table.has("path") and not table.has("command"):
+        message = (
+            "says neither path nor command, so there is nothing to run;"
+            ' add path = "FOLDER" for a folder with a plugin.toml, or command = ["PROGRAM", "ARGUMENT"]'
+        )
+        findings.error(table.path, message)
+    env = table.string_map("env", example='env = { RULES = "rules/" }', refuse_name=_refuse_env_name)
+    config = table.string_map("config", example='config = { max_size = "64MiB" }', refuse_name=_refuse_nul)
+    start_timeout = table.duration("start_timeout", example="30s")
+    read = PluginTable(
+        id=plugin_id,
+        has_path=table.has("path"),
+        has_command=table.has("command"),
+        path=path,
+        command=command,
+        env=env,
+        config=config,
+        start_timeout=DEFAULT_START_TIMEOUT if start_timeout is None else start_timeout,
+        task_timeout=table.duration("task_timeout", example="300s"),
+    )
+    table.know_silently(*keys_not_supported())
+    refuse_what_is_not_supported(table.data, table.path, findings)
+    table.finish()
+    return read
+
+
+def _command(table: Table) -> tuple[str, ...] | None:
+    example = 'an array of strings such as ["{python}", "-m", "my_plugins.yara"]'
+    command = table.strings("command", expected=f"{example}: the program first, then its arguments")
+    if command is not None and (not command or not command[0]):
+        table.error("command", f"names no program; write {example}")
+        return None
+    return command
+
+
+def _refuse_env_name(name: str) -> str | None:
+    if not name or "=" in name or "\0" in name:
+        return f"{shown(name)} cannot be the name of an environment variable: it has to be without '=' and not empty"
+    if name in _RESERVED_ENV:
+        return "is set by malbox itself for every plugin; remove it"
+    return None
+
+
+def _refuse_nul(name: str) -> str | None:
+    return f"{shown(name)} has a NUL character in it; remove it" if "\0" in name else None

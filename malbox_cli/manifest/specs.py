@@ -1,0 +1,154 @@
+"""What a manifest says once it is read and checked, and what can be wrong with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from plugin_runtime.errors import MalboxError
+
+__all__ = [
+    "DEFAULT_START_TIMEOUT",
+    "DEFAULT_STASH_THRESHOLD",
+    "DEFAULT_STATE_DIR",
+    "DEFAULT_STOP_TIMEOUT",
+    "DEFAULT_TASK_TIMEOUT",
+    "DeclaredResult",
+    "Manifest",
+    "ManifestError",
+    "PluginSpec",
+    "Problem",
+    "Severity",
+]
+
+DEFAULT_START_TIMEOUT = 30.0
+"""Seconds that a plugin has until it is READY."""
+
+DEFAULT_STOP_TIMEOUT = 10.0
+"""Seconds that a plugin has to end by itself."""
+
+DEFAULT_TASK_TIMEOUT = 300.0
+"""Seconds that a task may take; Malbox's default of ``analysis_timeout``."""
+
+DEFAULT_STASH_THRESHOLD = 1 << 20
+"""Bytes above which a pushed file travels as its path; Malbox's default of ``threshold_bytes``."""
+
+DEFAULT_STATE_DIR = ".malbox"
+"""The folder of the ledger, the results and the logs, below the manifest's."""
+
+Severity = Literal["error", "note"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredResult:
+    """A result that a plugin says it pushes.
+
+    Attributes:
+        description: What the result is, for a person.
+        user_visible: Whether it is meant to be shown.
+        display_name: The heading to show it under; the result's name if plugin.toml has none.
+        render: How to show it, as plugin.toml puts it; empty if it does not say.
+    """
+
+    description: str = ""
+    user_visible: bool = True
+    display_name: str
+    render: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSpec:
+    """One plugin, ready to be started.
+
+    Attributes:
+        id: The name of the manifest's table.
+        name: The name in plugin.toml, else the id.
+        version: The version in plugin.toml, else ``0.0.0``.
+        description: What the plugin does, for a person; may be empty.
+        argv: What to run; the first is the absolute path of a file that existed and could be executed.
+        cwd: The folder to run it in, absolute: the plugin's, or the manifest's for a `command` without `path`.
+        env: What the manifest adds to the environment.
+        config: What `on_start` gets.
+        start_timeout: Seconds until the plugin has to be READY.
+        task_timeout: Seconds that one task may take; None for no limit.
+        stash_threshold: Bytes above which `push_file` sends the file's path instead of its bytes.
+        declared_results: What plugin.toml says of the results, by name.
+    """
+
+    id: str
+    name: str
+    version: str = "0.0.0"
+    description: str = ""
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    start_timeout: float = DEFAULT_START_TIMEOUT
+    task_timeout: float | None = DEFAULT_TASK_TIMEOUT
+    stash_threshold: int = DEFAULT_STASH_THRESHOLD
+    declared_results: Mapping[str, DeclaredResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest without problems.
+
+    Attributes:
+        path: The manifest's file, absolute.
+        domain: The name of the domain it asks for; None for one of its own.
+        state_dir: The folder of the ledger, the results and the logs, absolute; it need not exist.
+        stop_timeout: Seconds that a plugin has to end by itself.
+        plugins: The plugins in the order of the file; at least one.
+    """
+
+    path: Path
+    domain: str | None = None
+    state_dir: Path
+    stop_timeout: float = DEFAULT_STOP_TIMEOUT
+    plugins: tuple[PluginSpec, ...]
+
+    def plugin(self, id: str) -> PluginSpec | None:  # noqa: A002 - the attribute it looks for is called so
+        """Return the plugin of this id, None if there is none."""
+        return next((spec for spec in self.plugins if spec.id == id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a manifest or with a plugin.toml that it points at.
+
+    Attributes:
+        file: The file to mend, as the caller named it.
+        line: The line of the statement, counted from 1; None if it concerns the file as a whole.
+        where: The table or key, dotted, such as ``plugins.yara.env.RULES``; empty for the file as a whole.
+        message: What is wrong and what to do, without the three above.
+        severity: ``error``, or ``note`` for what is accepted but not acted upon.
+    """
+
+    file: Path
+    line: int | None
+    where: str
+    message: str
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        place = str(self.file) if self.line is None else f"{self.file}:{self.line}"
+        text = ": ".join(part for part in (place, self.where, self.message) if part)
+        # Names come out of files that anybody may have written: no line breaks and no terminal escapes from them.
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class ManifestError(MalboxError):
+    """The manifest cannot be used; its text has one line for each of its problems.
+
+    Attributes:
+        problems: All of them, at least one, in the order of the files and lines.
+    """
+
+    problems: tuple[Problem, ...]
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[type["ManifestError"], tuple[tuple[Problem, ...]]]:
+        return (type(self), (self.problems,))
