@@ -2,7 +2,7 @@
 
 import threading
 
-from plugin_runtime.errors import PeerGone, SupervisorGone, TaskCancelled
+from plugin_runtime.errors import PeerGone, ResultRefused, SupervisorGone, TaskCancelled
 from plugin_runtime.ports.base import IncomingRequest
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.names import RESPONSE_WINDOW
@@ -29,11 +29,21 @@ class TaskChannel:
         self._credits = RESPONSE_WINDOW
         self._cancelled = False
         self._gone = False
+        self._cut_off: str | None = None
 
     @property
     def cancelled(self) -> bool:
         """Whether the task was asked to end."""
         return self._cancelled or self._gone
+
+    @property
+    def cut_off(self) -> str | None:
+        """Why a result left only in part, if one did: the task cannot end well any more."""
+        return self._cut_off
+
+    def cut(self, name: str, error: BaseException) -> None:
+        """Say that a result was left in the middle: nothing but the end of the task may follow it."""
+        self._cut_off = f"result {name!r} was cut off: {error}"
 
     def give(self, credits: int) -> None:
         """Add the credits that the supervisor gave back; more than the window are of no use."""
@@ -71,9 +81,12 @@ class TaskChannel:
         Raises:
             TaskCancelled: The task was cancelled, before or while it waited.
             SupervisorGone: Nobody is left to read it.
+            ResultRefused: An earlier result was cut off.
             SharedMemoryFull: There is no room for it on this machine.
         """
         self.check()
+        if self._cut_off is not None:
+            raise ResultRefused(self._cut_off)
         if self._uses_credits:
             with self._changed:
                 while not self._credits:

@@ -120,7 +120,7 @@ class Context:
         """
         self._validity.check()
         if self._warnings_travel:
-            self._channel.send(progress_frame(self._channel.task_id, self._progress, "", warning=message))
+            self._channel.send(progress_frame(self._channel.task_id, self._progress, message, warning=True))
         else:
             self._publisher.log_warning(message)
 

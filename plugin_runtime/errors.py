@@ -66,7 +66,7 @@ class PeerGone(TransportError):
     """The other side of a port is not there any more."""
 
 
-class TaskCancelled(BaseException):  # noqa: N818 - like asyncio.CancelledError, it is a request and not an error
+class TaskCancelled(BaseException):
     """The task was cancelled: the handler is asked to end. Clean up and let it pass."""
 
 

@@ -68,7 +68,9 @@ class HandlerThread:
 def describe(error: BaseException) -> str:
     """Return an author's exception with its traceback, without the runtime's own frames at its beginning."""
     if isinstance(error, SystemExit):
-        return f"the handler called sys.exit({error.code!r}): a plugin ends when malbox tells it to, a task by returning"
+        return (
+            f"the handler called sys.exit({error.code!r}): a plugin ends when malbox tells it to, a task by returning"
+        )
     trace: TracebackType | None = error.__traceback__
     own_folder = __file__.rpartition("/")[0]
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(own_folder):

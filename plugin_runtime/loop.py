@@ -17,13 +17,7 @@ from plugin_runtime.lifecycle import LifecycleEvent, LifecycleState, next_state
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.ports.base import IncomingRequest, PluginPorts
 from plugin_runtime.validity import Validity
-from plugin_runtime.wire.codec import (
-    decode_event,
-    decode_request,
-    encode_event,
-    error_frame,
-    final_frame,
-)
+from plugin_runtime.wire.codec import Frame, decode_event, decode_request, encode_event, error_frame, final_frame
 from plugin_runtime.wire.hello import encode_hello
 from plugin_runtime.wire.messages import Cancel, EventKind, EventMessage, Execute, Hello
 from plugin_runtime.wire.names import credit_wake
@@ -140,10 +134,13 @@ class PluginLoop:
             file_ref_threshold=self._environment.file_ref_threshold if extensions else None,
             warnings_travel=extensions,
         )
-        last, outcome = final_frame(task_id), EventKind.TASK_COMPLETED
+        last: Frame | None = final_frame(task_id)
+        outcome = EventKind.TASK_COMPLETED
         try:
             channel.check()
             self._handlers.call(self._plugin.on_task, context)
+            if channel.cut_off is not None:
+                last, outcome = error_frame(task_id, channel.cut_off), EventKind.TASK_FAILED
         except SupervisorGone:
             last = None
         except BaseException as error:  # noqa: BLE001 - an author's exception, whatever it is

@@ -39,7 +39,7 @@ def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> 
         environment = PluginEnvironment.read(os.environ)
         code = _run(plugin, environment, name or type(plugin).__name__, version or "0.0.0")
     except MalboxError as error:
-        report_to_stderr(f"{os.path.basename(sys.argv[0]) or 'plugin'}: {error}")  # noqa: PTH119 - argv[0] may be ''
+        report_to_stderr(f"{os.path.basename(sys.argv[0]) or 'plugin'}: {error}")
         code = EXIT_USAGE if "MALBOX_PLUGIN_ID" not in os.environ else 1
     _leave(code)
 

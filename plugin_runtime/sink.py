@@ -7,9 +7,9 @@ from pathlib import Path
 from plugin_runtime.channel import TaskChannel
 from plugin_runtime.errors import ResultRefused
 from plugin_runtime.results import PluginResult, check_json_bytes
+from plugin_runtime.validity import Validity
 from plugin_runtime.wire.codec import check_result_name, file_ref_frame, result_frames
 from plugin_runtime.wire.messages import Buffer, DataFormat
-from plugin_runtime.validity import Validity
 
 __all__ = ["ResultSink"]
 
@@ -30,7 +30,9 @@ class ResultSink:
     def push(self, result: PluginResult) -> None:
         """Send a result. The same object can be pushed any number of times."""
         if not isinstance(result, PluginResult):
-            raise TypeError(f"push takes a PluginResult, not {type(result).__name__}: make one with PluginResult.json(...)")
+            raise TypeError(
+                f"push takes a PluginResult, not {type(result).__name__}: make one with PluginResult.json(...)"
+            )
         if result.path is not None:
             self.push_file(result.name, result.path)
         else:
@@ -83,5 +85,12 @@ class ResultSink:
 
     def _send(self, name: str, data: Buffer, data_format: DataFormat) -> None:
         self._validity.check()
-        for frame in result_frames(self._channel.task_id, name, data, data_format):
-            self._channel.send(frame)
+        sent_any = False
+        try:
+            for frame in result_frames(self._channel.task_id, name, data, data_format):
+                self._channel.send(frame)
+                sent_any = True
+        except BaseException as error:
+            if sent_any:
+                self._channel.cut(name, error)
+            raise

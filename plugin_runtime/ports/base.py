@@ -6,7 +6,7 @@ be coalesced: after a wake-up take the wakes, then drain every channel until it 
 
 Flow control of responses is one of two. With *credits* a plugin may have `RESPONSE_WINDOW` frames under way; the
 supervisor gives one credit back (`ResponseStream.grant`) for each frame that it is done with, and the plugin counts them
-as wakes of kind `PluginWake.CREDIT`. Sending without a credit in hand loses the frame. *Blocking* is for a supervisor
+as wakes of kind `credit_wake(task_id)`. Sending without a credit in hand loses the frame. *Blocking* is for a supervisor
 that gives no credits: sending waits for room.
 """
 
@@ -22,8 +22,8 @@ from plugin_runtime.wire.messages import Buffer
 
 __all__ = [
     "IncomingRequest",
-    "Ports",
     "PluginPorts",
+    "Ports",
     "ReceivedEvent",
     "ReceivedFrame",
     "ResponseStream",

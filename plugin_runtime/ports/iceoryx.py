@@ -37,7 +37,7 @@ __all__ = [
     "view_of",
 ]
 
-SHARED_MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - not a temporary file: where Linux keeps shared memory
+SHARED_MEMORY_FOLDER = "/dev/shm"
 MARGIN = 256 * 1024
 """Bytes of shared memory that stay free, for what iceoryx2 allocates beside the payloads."""
 
@@ -195,7 +195,7 @@ class Services:
             .max_servers(1)
             .max_clients(1)
             .max_response_buffer_size(RESPONSE_WINDOW)
-            .enable_safe_overflow_for_responses(False)  # noqa: FBT003 - iceoryx2's own signature
+            .enable_safe_overflow_for_responses(False)
         )
         with translated(f"open the service {name}"):
             return builder.open_or_create()

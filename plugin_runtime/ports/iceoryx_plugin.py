@@ -8,7 +8,15 @@ import iceoryx2 as iox
 from plugin_runtime.errors import PeerGone
 from plugin_runtime.ports.base import IncomingRequest, PluginPorts, ReceivedEvent
 from plugin_runtime.ports.domain import Domain
-from plugin_runtime.ports.iceoryx import Bell, IceoryxPorts, Services, copy_event, fill, require_shared_memory, translated
+from plugin_runtime.ports.iceoryx import (
+    Bell,
+    IceoryxPorts,
+    Services,
+    copy_event,
+    fill,
+    require_shared_memory,
+    translated,
+)
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
 from plugin_runtime.wire.names import CHUNK_SIZE, DaemonWake
@@ -28,7 +36,7 @@ class IceoryxRequest(IncomingRequest):
         self._active = active
         self._supervisor = supervisor
 
-    def send(self, frame: Frame) -> None:  # noqa: D102 - said in the interface
+    def send(self, frame: Frame) -> None:
         active = self._active
         if active is None or not active.is_connected:
             raise PeerGone("the supervisor does not wait for this task any more")
@@ -40,7 +48,7 @@ class IceoryxRequest(IncomingRequest):
             loan.assume_init().send()
         self._supervisor.ring(DaemonWake.RESPONSE)
 
-    def close(self) -> None:  # noqa: D102 - said in the interface
+    def close(self) -> None:
         if self._active is not None:
             self._active.delete()
             self._active = None
@@ -63,7 +71,9 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
         self._uses_credits = uses_credits
         require_shared_memory(0)
         services = Services(domain)
-        strategy = iox.BackpressureStrategy.DiscardData if uses_credits else iox.BackpressureStrategy.RetryUntilDelivered
+        strategy = (
+            iox.BackpressureStrategy.DiscardData if uses_credits else iox.BackpressureStrategy.RetryUntilDelivered
+        )
         with translated(f"serve the tasks of plugin {plugin_id}"):
             self._server = (
                 services.tasks(plugin_id)

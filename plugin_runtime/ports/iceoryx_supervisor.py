@@ -22,7 +22,7 @@ from plugin_runtime.ports.iceoryx import (
     view_of,
 )
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
-from plugin_runtime.wire.names import PluginWake
+from plugin_runtime.wire.names import PluginWake, credit_wake
 
 __all__ = ["IceoryxSupervisorPorts"]
 
@@ -37,12 +37,13 @@ HEADER_SIZE = ctypes.sizeof(TaskResponseHeader)
 class IceoryxResponses(ResponseStream):
     """The pending response of one request."""
 
-    def __init__(self, pending: Any, plugin: Bell) -> None:  # noqa: ANN401 - iceoryx2 has no types
+    def __init__(self, task_id: int, pending: Any, plugin: Bell) -> None:  # noqa: ANN401 - iceoryx2 has no types
+        self._credit = credit_wake(task_id)
         self._pending = pending
         self._plugin = plugin
         self._held: Any = None
 
-    def receive(self) -> ReceivedFrame | None:  # noqa: D102 - said in the interface
+    def receive(self) -> ReceivedFrame | None:
         self._release()
         with translated("receive a response"):
             response = self._pending.receive()
@@ -53,10 +54,10 @@ class IceoryxResponses(ResponseStream):
             size = response.header.number_of_elements
             return ReceivedFrame(header, view_of(response.payload_ptr, size) if size else b"")
 
-    def grant(self) -> None:  # noqa: D102 - said in the interface
-        self._plugin.ring(PluginWake.CREDIT)
+    def grant(self) -> None:
+        self._plugin.ring(self._credit)
 
-    def close(self) -> None:  # noqa: D102 - said in the interface
+    def close(self) -> None:
         if self._pending is None:
             return
         # A pending response that is deleted with unread responses spoils its channel for later requests.
@@ -141,7 +142,7 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
             pending.delete()
             raise PeerGone(f"plugin {plugin_id} does not serve tasks: the request was delivered to nobody")
         end.bell.ring(PluginWake.TASK)
-        return IceoryxResponses(pending, end.bell)
+        return IceoryxResponses(header.task_id, pending, end.bell)
 
     def receive_event(self, plugin_id: str) -> ReceivedEvent | None:  # noqa: D102 - said in the interface
         with translated(f"receive an event of plugin {plugin_id}"):
@@ -184,4 +185,3 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
             end.bell.close()
         self._plugins.clear()
         self._publisher.delete()
-

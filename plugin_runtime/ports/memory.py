@@ -23,7 +23,7 @@ from plugin_runtime.ports.base import (
 )
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
-from plugin_runtime.wire.names import RESPONSE_WINDOW, DaemonWake, PluginWake
+from plugin_runtime.wire.names import RESPONSE_WINDOW, DaemonWake, PluginWake, credit_wake
 
 __all__ = ["Faults", "MemoryExchange"]
 
@@ -86,22 +86,22 @@ class MemoryPorts(Ports):
         self._poll.register(bell.fd, select.POLLIN)
         self._watched: set[int] = set()
 
-    def wait(self, timeout: float | None) -> None:  # noqa: D102 - said in the interface
+    def wait(self, timeout: float | None) -> None:
         self._poll.poll(None if timeout is None else max(timeout, 0.0) * 1000)
 
-    def watch(self, fd: int) -> None:  # noqa: D102 - said in the interface
+    def watch(self, fd: int) -> None:
         self._poll.register(fd, select.POLLIN)
         self._watched.add(fd)
 
-    def unwatch(self, fd: int) -> None:  # noqa: D102 - said in the interface
+    def unwatch(self, fd: int) -> None:
         if fd in self._watched:
             self._watched.remove(fd)
             self._poll.unregister(fd)
 
-    def take_wakes(self) -> Mapping[int, int]:  # noqa: D102 - said in the interface
+    def take_wakes(self) -> Mapping[int, int]:
         return self._bell.take()
 
-    def close(self) -> None:  # noqa: D102 - said in the interface
+    def close(self) -> None:
         self._bell.close()
 
 
@@ -175,7 +175,7 @@ class MemoryRequest(IncomingRequest):
         self._exchange = exchange
         self._call = call
 
-    def send(self, frame: Frame) -> None:  # noqa: D102 - said in the interface
+    def send(self, frame: Frame) -> None:
         exchange, call = self._exchange, self._call
         header = TaskResponseHeader.from_buffer_copy(frame.header)
         payload = b"".join(frame.parts)
@@ -188,7 +188,7 @@ class MemoryRequest(IncomingRequest):
                 call.responses.append((header, payload))
         exchange.daemon_bell.ring(DaemonWake.RESPONSE)
 
-    def close(self) -> None:  # noqa: D102 - said in the interface
+    def close(self) -> None:
         self._call.plugin_closed = True
 
     def _gone(self) -> bool:
@@ -208,22 +208,22 @@ class MemoryPluginPorts(MemoryPorts, PluginPorts):
         side.served = True
 
     @property
-    def uses_credits(self) -> bool:  # noqa: D102 - said in the interface
+    def uses_credits(self) -> bool:
         return self._exchange.uses_credits
 
-    def receive_request(self) -> IncomingRequest | None:  # noqa: D102 - said in the interface
+    def receive_request(self) -> IncomingRequest | None:
         requests = self._side.requests
         return MemoryRequest(self._exchange, requests.popleft()) if requests else None
 
-    def receive_event(self) -> ReceivedEvent | None:  # noqa: D102 - said in the interface
+    def receive_event(self) -> ReceivedEvent | None:
         events = self._side.daemon_events
         return events.popleft() if events else None
 
-    def publish_event(self, header: EventHeader, payload: bytes) -> None:  # noqa: D102 - said in the interface
+    def publish_event(self, header: EventHeader, payload: bytes) -> None:
         self._side.events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
         self._exchange.daemon_bell.ring(DaemonWake.EVENT)
 
-    def close(self) -> None:  # noqa: D102 - said in the interface
+    def close(self) -> None:
         self._side.served = False
         super().close()
 
@@ -237,7 +237,7 @@ class MemoryResponses(ResponseStream):
         self._call = call
         self._withheld = 0
 
-    def receive(self) -> ReceivedFrame | None:  # noqa: D102 - said in the interface
+    def receive(self) -> ReceivedFrame | None:
         with self._exchange.room:
             if not self._exchange.faults.full and self._withheld:
                 self._give(self._withheld)
@@ -248,13 +248,13 @@ class MemoryResponses(ResponseStream):
             self._exchange.room.notify_all()
         return ReceivedFrame(header, memoryview(payload))
 
-    def grant(self) -> None:  # noqa: D102 - said in the interface
+    def grant(self) -> None:
         if self._exchange.faults.full:
             self._withheld += 1
         else:
             self._give(1)
 
-    def close(self) -> None:  # noqa: D102 - said in the interface
+    def close(self) -> None:
         with self._exchange.room:
             self._call.supervisor_closed = True
             self._call.responses.clear()
@@ -262,7 +262,7 @@ class MemoryResponses(ResponseStream):
 
     def _give(self, count: int) -> None:
         for _ in range(count):
-            self._side.bell.ring(PluginWake.CREDIT)
+            self._side.bell.ring(credit_wake(self._call.header.task_id))
 
 
 class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
@@ -272,12 +272,10 @@ class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
         super().__init__(exchange.daemon_bell)
         self._exchange = exchange
 
-    def add_plugin(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
+    def add_plugin(self, plugin_id: str) -> None:
         self._exchange.side(plugin_id)
 
-    def send_request(  # noqa: D102 - said in the interface
-        self, plugin_id: str, header: TaskRequestHeader, payload: bytes
-    ) -> ResponseStream:
+    def send_request(self, plugin_id: str, header: TaskRequestHeader, payload: bytes) -> ResponseStream:
         side = self._exchange.side(plugin_id)
         if self._exchange.faults.disconnect or not side.served:
             raise PeerGone(f"plugin {plugin_id} does not serve tasks: the request was delivered to nobody")
@@ -286,14 +284,14 @@ class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
         side.bell.ring(PluginWake.TASK)
         return MemoryResponses(self._exchange, side, call)
 
-    def receive_event(self, plugin_id: str) -> ReceivedEvent | None:  # noqa: D102 - said in the interface
+    def receive_event(self, plugin_id: str) -> ReceivedEvent | None:
         events = self._exchange.side(plugin_id).events
         return events.popleft() if events else None
 
-    def publish_event(self, header: EventHeader, payload: bytes) -> None:  # noqa: D102 - said in the interface
+    def publish_event(self, header: EventHeader, payload: bytes) -> None:
         for side in self._exchange.sides():
             side.daemon_events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
             side.bell.ring(PluginWake.DAEMON_EVENT)
 
-    def clean_up_after(self, pid: int) -> None:  # noqa: D102, ARG002 - said in the interface; memory leaves nothing
+    def clean_up_after(self, pid: int) -> None:  # noqa: ARG002 - said in the interface; memory leaves nothing
         return

@@ -149,8 +149,10 @@ def _result_frames(task_id: int, name: bytes, data: Buffer, format_: DataFormat)
             yield Frame(header, (name, view[: end - name_len]))
 
 
-def progress_frame(task_id: int, progress: float, message: str) -> Frame:
+def progress_frame(task_id: int, progress: float, message: str, *, warning: bool = False) -> Frame:
     """Return a frame of progress: the fraction is clamped to 0..1, NaN counts as 0, a long message loses its end.
+
+    With `warning` the message is a warning instead, which only a supervisor that knows our extensions understands.
 
     Raises:
         ValueError: The task's id does not fit 32 bits.
@@ -160,6 +162,8 @@ def progress_frame(task_id: int, progress: float, message: str) -> Frame:
         fraction = 0.0
 
     def encode(text: str) -> bytes:
+        if warning:
+            return compact_json({"progress": fraction, "message": "", "warning": text})
         return compact_json({"progress": fraction, "message": text})
 
     text = cut_end(encodable(message[:MAX_MESSAGE_BYTES]), MAX_MESSAGE_BYTES, lambda text: len(encode(text)))
@@ -181,9 +185,10 @@ def decode_progress(data: Buffer) -> ProgressUpdate:
     fraction = _clamped(progress)
     if math.isnan(fraction):
         raise ProtocolError("The peer sent progress whose `progress` is NaN.")
-    if not isinstance(message, str):
-        raise ProtocolError("The peer sent progress whose `message` is not a string.")
-    return ProgressUpdate(fraction, encodable(message))
+    warning = values.get("warning", "")
+    if not isinstance(message, str) or not isinstance(warning, str):
+        raise ProtocolError("The peer sent progress whose `message` or `warning` is not a string.")
+    return ProgressUpdate(fraction, encodable(message), encodable(warning))
 
 
 def file_ref_frame(task_id: int, name: str, path: str) -> Frame:

@@ -132,10 +132,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class ProgressUpdate:
-    """The data of a response of kind PROGRESS: a fraction from 0.0 to 1.0 and a line for a person."""
+    """The data of a response of kind PROGRESS: a fraction from 0.0 to 1.0 and a line for a person.
+
+    `warning` is an extension: not empty, it says that this is not progress but a warning to whoever sent the task.
+    """
 
     progress: float
     message: str
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from enum import IntEnum
 
 __all__ = [
     "CHUNK_SIZE",
+    "CREDIT_SLOTS",
     "DAEMON_EVENTS_SERVICE",
     "DAEMON_NOTIFY_SERVICE",
     "MAX_NAME_BYTES",
@@ -12,6 +13,7 @@ __all__ = [
     "RESPONSE_WINDOW",
     "DaemonWake",
     "PluginWake",
+    "credit_wake",
     "is_plugin_id",
     "plugin_events_service",
     "plugin_notify_service",
@@ -27,6 +29,9 @@ MAX_NAME_BYTES = 255
 
 RESPONSE_WINDOW = 4
 """Responses of one task that may be on their way and not yet received."""
+
+CREDIT_SLOTS = 64
+"""How many event ids, from `PluginWake.CREDIT` up, carry credits."""
 
 MAX_PLUGIN_ID_BYTES = 255 - len("malbox/plugin//results")
 """Bytes that a plugin's id has at most: the name of an iceoryx2 service has 255, and this is the longest around it."""
@@ -47,6 +52,7 @@ class PluginWake(IntEnum):
     DAEMON_EVENT = 1
     RESULT = 2
     CREDIT = 16
+    """The first of `CREDIT_SLOTS` ids; see `credit_wake`."""
 
 
 class DaemonWake(IntEnum):
@@ -55,6 +61,15 @@ class DaemonWake(IntEnum):
     RESPONSE = 0
     EVENT = 1
     RESULT = 2
+
+
+def credit_wake(task_id: int) -> int:
+    """Return the event id with which the supervisor gives a credit of this task back.
+
+    Each request has a response buffer of its own, so credits are counted by task. A credit that comes after its task
+    ended must not be taken for one of the task after it: tasks that follow each other have different ids.
+    """
+    return PluginWake.CREDIT + task_id % CREDIT_SLOTS
 
 
 def is_plugin_id(text: str) -> bool:

@@ -1,0 +1,168 @@
+"""What a command asks of a supervisor, and what it answers, as frozen values and as lines of JSON.
+
+A command sends one request a line. The supervisor answers `Submitting` with the records of that task (`records`), and
+every other request with one answer. A line that makes no sense is answered by `Misunderstood`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from malbox_cli.control.records import escape_surrogates
+
+__all__ = [
+    "MAX_LINE_BYTES",
+    "Canceling",
+    "Misunderstood",
+    "PluginStatus",
+    "Request",
+    "StatusAsked",
+    "Stopping",
+    "Submitting",
+    "SupervisorStatus",
+    "decode_request",
+    "decode_status",
+    "encode",
+]
+
+MAX_LINE_BYTES = 1 << 20
+"""A longer line is no request; its sender is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitting:
+    """Run a task and stream its records; the task is cancelled when the connection is closed before its end."""
+
+    plugin: str
+    sample: str
+    config: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Canceling:
+    """End a task; its stream says how it ended. Not answered."""
+
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAsked:
+    """Say how the supervisor and its plugins are; answered by `SupervisorStatus`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Stop; the connection is closed when nothing is left."""
+
+
+Request = Submitting | Canceling | StatusAsked | Stopping
+_REQUESTS = {"submit": Submitting, "cancel": Canceling, "status": StatusAsked, "stop": Stopping}
+_WORDS = {kind: word for word, kind in _REQUESTS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Misunderstood:
+    """The line was no request."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginStatus:
+    """One plugin, as `status --json` shows it; times are seconds since the epoch, durations seconds, sizes bytes.
+
+    `rss` and `cpu` (a percentage of one core) are added by the command, which asks the kernel.
+    """
+
+    id: str
+    name: str
+    version: str
+    state: str
+    reason: str
+    pid: int | None
+    uptime: float | None
+    restarts: int
+    last_exit: Mapping[str, int | None] | None
+    ready_at: float | None
+    tasks: Mapping[str, int]
+    rss: int | None = None
+    cpu: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorStatus:
+    """The supervisor and its plugins; as for `PluginStatus`."""
+
+    pid: int
+    uptime: float
+    domain: str
+    manifest: str
+    plugins: tuple[PluginStatus, ...]
+
+    def as_json_object(self) -> dict[str, object]:
+        """Return what `status --json` prints."""
+        supervisor = {"pid": self.pid, "uptime": self.uptime, "domain": self.domain, "manifest": self.manifest}
+        return {"supervisor": supervisor, "plugins": [asdict(plugin) for plugin in self.plugins]}
+
+
+def encode(message: Request | Misunderstood | SupervisorStatus) -> str:
+    """Return a message as one line of JSON, without the newline."""
+    match message:
+        case SupervisorStatus():
+            fields = {"type": "status", **message.as_json_object()}
+        case Misunderstood():
+            fields = {"type": "misunderstood", "error": message.error}
+        case _:
+            fields = {"type": _WORDS[type(message)], **asdict(message)}
+    return escape_surrogates(json.dumps(fields, ensure_ascii=False))
+
+
+def decode_request(line: bytes) -> Request:
+    """Return the request of a line.
+
+    Raises:
+        ValueError: It is none.
+    """
+    fields = json.loads(line)
+    if not isinstance(fields, dict) or fields.get("type") not in _REQUESTS:
+        raise ValueError(f"a request is an object whose type is one of {', '.join(_REQUESTS)}")
+    kind = _REQUESTS[fields.pop("type")]
+    try:
+        request = kind(**fields)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    _check(request)
+    return request
+
+
+def _check(request: Request) -> None:
+    match request:
+        case Submitting():
+            good = (
+                isinstance(request.plugin, str)
+                and isinstance(request.sample, str)
+                and request.sample.startswith("/")
+                and isinstance(request.config, dict)
+                and all(isinstance(value, str) for value in request.config.values())
+                and (request.timeout is None or (isinstance(request.timeout, int | float) and request.timeout > 0))
+            )
+        case Canceling():
+            good = isinstance(request.task, int)
+        case _:
+            good = True
+    if not good:
+        raise ValueError(f"a {_WORDS[type(request)]} request with a field of another type than it has")
+
+
+def decode_status(fields: Mapping[str, object]) -> SupervisorStatus:
+    """Return the status of an object that `encode` made.
+
+    Raises:
+        ValueError: It is no such object; the supervisor is of another version.
+    """
+    try:
+        supervisor, plugins = fields["supervisor"], fields["plugins"]
+        return SupervisorStatus(**supervisor, plugins=tuple(PluginStatus(**plugin) for plugin in plugins))  # type: ignore[arg-type,attr-defined,call-overload,misc] # from our own writer; another version's raises
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the supervisor is of another version of malbox ({error}); restart it") from error

@@ -1,0 +1,1 @@
+"""What is kept on disk: the results of tasks, and the digests of their samples."""

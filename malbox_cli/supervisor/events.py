@@ -1,0 +1,221 @@
+"""Everything that can happen to the supervisor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from malbox_cli.supervisor.exit_status import ExitStatus
+from plugin_runtime.wire.messages import Hello, Piece
+
+__all__ = [
+    "CancelAsked",
+    "ClientLeft",
+    "Event",
+    "KillAsked",
+    "PluginStarted",
+    "PluginStopped",
+    "ProcessExited",
+    "ResponsesBroken",
+    "ResultNotStored",
+    "ResultStored",
+    "SampleRead",
+    "SampleUnreadable",
+    "SendFailed",
+    "SpawnFailed",
+    "Spawned",
+    "StartAsked",
+    "StopAsked",
+    "Submit",
+    "TaskSaid",
+    "Tick",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StartAsked:
+    """Start every plugin that is not running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """A plugin's process was started; `instance` is the nonce that it was given."""
+
+    plugin_id: str
+    pid: int
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """A plugin's process could not be started."""
+
+    plugin_id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginStarted:
+    """PluginStarted came on a plugin's event channel.
+
+    Attributes:
+        plugin_id: The channel's plugin.
+        pid: The process that sent it.
+        is_ours: Whether that process belongs to the session that was spawned for the plugin.
+        hello: What it said of itself; None from a plugin of the reference.
+    """
+
+    plugin_id: str
+    pid: int
+    is_ours: bool
+    hello: Hello | None
+
+
+@dataclass(frozen=True, slots=True)
+class PluginStopped:
+    """PluginStopped came on a plugin's event channel."""
+
+    plugin_id: str
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessExited:
+    """A plugin's process ended and was reaped; everything that it had sent was handled before."""
+
+    plugin_id: str
+    pid: int
+    status: ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Somebody wants a task done.
+
+    Attributes:
+        client: Who gets the task's records.
+        plugin_id: The plugin.
+        sample: Absolute path of the sample.
+        config: What is set on top of the plugin's configuration.
+        timeout: Seconds that the plugin may take; None for what the plugin's settings say.
+    """
+
+    client: int
+    plugin_id: str
+    sample: str
+    config: Mapping[str, str]
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRead:
+    """A task's sample was read to its end once."""
+
+    task_id: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleUnreadable:
+    """A task's sample cannot be read."""
+
+    task_id: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailed:
+    """A task could not be sent to its plugin."""
+
+    task_id: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSaid:
+    """A frame of a task's responses."""
+
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsesBroken:
+    """A task's responses are not what the protocol allows."""
+
+    task_id: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultStored:
+    """A result is on disk, whole."""
+
+    task_id: int
+    name: str
+    format: Literal["json", "bytes", "file"]
+    path: str
+    size: int
+    sha256: str
+    json_is_valid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ResultNotStored:
+    """A result could not be put on disk."""
+
+    task_id: int
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Somebody wants a task to end."""
+
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLeft:
+    """A client went away; its tasks end."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Stop every plugin and then the supervisor, in order and in bounded time."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillAsked:
+    """Stop everything at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed; at least one deadline may have."""
+
+
+Event = (
+    StartAsked
+    | Spawned
+    | SpawnFailed
+    | PluginStarted
+    | PluginStopped
+    | ProcessExited
+    | Submit
+    | SampleRead
+    | SampleUnreadable
+    | SendFailed
+    | TaskSaid
+    | ResponsesBroken
+    | ResultStored
+    | ResultNotStored
+    | CancelAsked
+    | ClientLeft
+    | StopAsked
+    | KillAsked
+    | Tick
+)

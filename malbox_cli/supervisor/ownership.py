@@ -1,0 +1,112 @@
+"""Who supervises a manifest: a lock on a file in its state folder, and in that file where to reach the owner.
+
+The lock alone says that there is an owner: the kernel lets go of it however that process ends. The text says who.
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from plugin_runtime.errors import MalboxError
+
+__all__ = ["AlreadySupervised", "Owner", "Ownership", "find_owner", "make_state_folder"]
+
+FILE = "supervisor.lock"
+
+
+class AlreadySupervised(MalboxError):
+    """A living supervisor has this manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A manifest's supervisor.
+
+    Attributes:
+        pid: Its process.
+        socket: Its control socket.
+    """
+
+    pid: int
+    socket: str
+
+
+class Ownership:
+    """The lock, held until `release`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, state_dir: Path, manifest: Path) -> "Ownership":
+        """Become the owner.
+
+        Raises:
+            AlreadySupervised: Another process is.
+            MalboxError: The state folder cannot be written to.
+        """
+        make_state_folder(state_dir)
+        file = state_dir / FILE
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise MalboxError(f"cannot write {file}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _read(descriptor)
+            os.close(descriptor)
+            who = f"process {owner.pid}" if owner else "a process that is just starting"
+            raise AlreadySupervised(
+                f"{manifest} is supervised already, by {who}: stop it with `malbox down -f {manifest}`"
+            ) from None
+        return cls(descriptor)
+
+    def announce(self, owner: Owner) -> None:
+        """Write down where the owner is reached."""
+        text = json.dumps(asdict(owner)).encode()
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text, 0)
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        os.truncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+
+def make_state_folder(state_dir: Path) -> None:
+    """Make the state folder, 0700: what malware wrote is in it.
+
+    Raises:
+        MalboxError: It cannot be made.
+    """
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_dir.chmod(0o700)
+    except OSError as error:
+        raise MalboxError(f"cannot make the state folder {state_dir}: {error.strerror}") from error
+
+
+def find_owner(state_dir: Path) -> Owner | None:
+    """Return the living supervisor that has this state folder, or None."""
+    try:
+        descriptor = os.open(state_dir / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(descriptor)
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> Owner | None:
+    try:
+        return Owner(**json.loads(os.pread(descriptor, 4096, 0)))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,104 @@
+"""A plugin as the supervisor keeps it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.supervisor.exit_status import ExitStatus
+from malbox_cli.supervisor.plugin_state import PluginEvent, PluginState, next_plugin_state
+from plugin_runtime.wire.messages import Hello
+
+__all__ = ["PluginRecord", "TaskCounts"]
+
+
+@dataclass(slots=True)
+class TaskCounts:
+    """How many tasks of a plugin ended which way."""
+
+    completed: int = 0
+    failed: int = 0
+    canceled: int = 0
+
+
+@dataclass(slots=True)
+class PluginRecord:
+    """One plugin.
+
+    Attributes:
+        spec: What the manifest says of it.
+        state: Where it stands.
+        reason: Why it stands there, in words.
+        since: When it came there, in seconds of the caller's clock.
+        pid: Its process; None while there is none.
+        instance: The nonce of its process.
+        hello: What the process said of itself.
+        spawned_at: When its process was started.
+        ready_at: When it was READY.
+        restarts: How often its process was started again.
+        last_exit: How its last process ended.
+        said_stopped: Whether its process said PluginStopped.
+        doom: Why its process is being killed; becomes the reason once it ended.
+        respawn: Whether its process is started again once it ended.
+        term_at: When it gets SIGTERM.
+        kill_at: When it gets SIGKILL.
+        queue: The tasks that wait for it, by number.
+        running: The task that it works on.
+        counts: The tasks that ended.
+    """
+
+    spec: PluginSpec
+    state: PluginState = PluginState.PENDING
+    reason: str = "not started yet"
+    since: float = 0.0
+    pid: int | None = None
+    instance: str = ""
+    hello: Hello | None = None
+    spawned_at: float | None = None
+    ready_at: float | None = None
+    restarts: int = 0
+    last_exit: ExitStatus | None = None
+    said_stopped: bool = False
+    doom: str | None = None
+    respawn: bool = False
+    term_at: float | None = None
+    kill_at: float | None = None
+    queue: deque[int] = field(default_factory=deque)
+    running: int | None = None
+    counts: TaskCounts = field(default_factory=TaskCounts)
+
+    @property
+    def id(self) -> str:
+        """The plugin's id."""
+        return self.spec.id
+
+    def knows(self, extension: str) -> bool:
+        """Whether its process said that it knows an extension of the protocol."""
+        return self.hello is not None and extension in self.hello.extensions
+
+    def move(self, event: PluginEvent, reason: str, now: float) -> None:
+        """Go to the state after `event`.
+
+        Raises:
+            KeyError: That event cannot happen in this state; the caller is wrong.
+        """
+        self.state = next_plugin_state(self.state, event)
+        self.reason = reason
+        self.since = now
+
+    def set_ladder(self, term_at: float | None, kill_at: float | None) -> None:
+        """Set when it gets the signals that end it; an earlier time that is set already stays."""
+        self.term_at = _earlier(self.term_at, term_at)
+        self.kill_at = _earlier(self.kill_at, kill_at)
+
+    def deadlines(self) -> list[float]:
+        """Return when something has to be done about it."""
+        times = [self.term_at, self.kill_at]
+        if self.state is PluginState.STARTING and self.doom is None and self.spawned_at is not None:
+            times.append(self.spawned_at + self.spec.start_timeout)
+        return [time for time in times if time is not None]
+
+
+def _earlier(first: float | None, second: float | None) -> float | None:
+    if first is None or second is None:
+        return first if second is None else second
+    return min(first, second)

@@ -1,0 +1,135 @@
+"""Spawns, signals and reaps processes; the only file that does. Needs Linux, for pidfds."""
+
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.supervisor.exit_status import ExitStatus
+from plugin_runtime.errors import MalboxError
+
+__all__ = ["Child", "SpawnError", "belongs_to", "spawn", "spawn_helper"]
+
+
+class SpawnError(MalboxError):
+    """A process could not be started."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A living or ended process that was spawned here, in a session and process group of its own.
+
+    Attributes:
+        pid: Its process id, which is its group's and its session's too.
+        pidfd: Becomes readable when it ends.
+        output: The read end of its standard output and error, not blocking.
+    """
+
+    pid: int
+    pidfd: int
+    output: int
+    _popen: subprocess.Popen[bytes]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its whole group; one that is gone is no error."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def reap(self) -> ExitStatus:
+        """Return how it ended; to be called once its pidfd is readable. What is left of its group is killed."""
+        status = ExitStatus.of_return_code(self._popen.wait())
+        self.signal(signal.SIGKILL)
+        return status
+
+    def close(self) -> None:
+        """Close its descriptors."""
+        os.close(self.pidfd)
+        os.close(self.output)
+
+
+def spawn(spec: PluginSpec, variables: Mapping[str, str]) -> Child:
+    """Start a plugin's process.
+
+    Args:
+        spec: What to run.
+        variables: What it is told through its environment, on top of ours and the manifest's.
+
+    Raises:
+        SpawnError: The program could not be started; the text says why.
+    """
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MALBOX_")}
+    # Without it a Python plugin's prints would be seen when it ends, or never where it is killed.
+    environment = {"PYTHONUNBUFFERED": "1", **inherited, **spec.env, **variables}
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        popen = subprocess.Popen(
+            spec.argv,
+            cwd=spec.cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=writer,
+            start_new_session=True,
+            close_fds=True,
+            restore_signals=True,  # Python ignores SIGPIPE for itself; a plugin gets it back
+        )
+    except (OSError, ValueError) as error:
+        os.close(reader)
+        raise SpawnError(_why(spec, error)) from error
+    finally:
+        os.close(writer)
+    os.set_blocking(reader, False)
+    return Child(popen.pid, os.pidfd_open(popen.pid), reader, popen)
+
+
+def spawn_helper(argv: list[str]) -> subprocess.Popen[bytes]:
+    """Start a helper of our own in a session of its own, fed through its standard input.
+
+    Raises:
+        SpawnError: It could not be started.
+    """
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            close_fds=True,
+        )
+    except OSError as error:
+        raise SpawnError(f"cannot start {argv[0]}: {error.strerror}") from error
+
+
+def belongs_to(pid: int, session: int) -> bool:
+    """Return whether a process is in a session; one that has ended is not."""
+    if pid == session:
+        return True
+    try:
+        return os.getsid(pid) == session
+    except (ProcessLookupError, PermissionError):
+        return False
+
+
+def _why(spec: PluginSpec, error: OSError | ValueError) -> str:
+    program = spec.argv[0]
+    if isinstance(error, OSError) and error.errno is not None:
+        match error.errno:
+            case errno.ENOENT if not spec.cwd.is_dir():
+                return f"its folder {spec.cwd} does not exist any more"
+            case errno.ENOENT if os.path.exists(program):
+                return f"cannot start {program}: the interpreter that its first line names does not exist"
+            case errno.ENOENT:
+                return f"cannot start {program}: it does not exist"
+            case errno.EACCES:
+                return f"cannot start {program}: it may not be executed (chmod +x it)"
+            case errno.ENOEXEC:
+                return f"cannot start {program}: it is no program for this machine (a script needs a first line #!...)"
+            case errno.E2BIG:
+                return f"cannot start {program}: its arguments and environment are too large; shorten its config"
+            case _:
+                return f"cannot start {program}: {error.strerror}"
+    return f"cannot start {program}: {error}"

@@ -1,0 +1,158 @@
+"""A folder for one run of a supervisor: its lock, its control socket and the root of its shared memory.
+
+Each run has a folder and a prefix of its own, so that everything it leaves can be removed without asking iceoryx2: the
+folder, and the files in shared memory whose names begin with the prefix. The lock says whether the run still goes on;
+the kernel lets go of it however the process ends.
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugin_runtime.errors import MalboxError
+from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
+
+__all__ = ["RunFolder", "base_folder", "remove_leftovers"]
+
+SHARED_MEMORY = Path("/dev/shm")
+LOCK, SOCKET, ROOT = "lock", "control.sock", "shm"
+MAX_BASE_BYTES = 40
+"""Above it the root and prefix of a domain would not fit into what iceoryx2 allows."""
+
+
+@dataclass(slots=True)
+class RunFolder:
+    """One run's folder, held until `remove`.
+
+    Attributes:
+        path: The folder, 0700.
+        domain: What its processes share memory in.
+    """
+
+    path: Path
+    domain: Domain
+    _lock: int
+
+    @property
+    def socket(self) -> Path:
+        """Where the control socket is bound."""
+        return self.path / SOCKET
+
+    @classmethod
+    def create(cls, manifest: Path, domain: str | None) -> "RunFolder":
+        """Make the folder of a new run, after removing what dead runs left.
+
+        Args:
+            manifest: Whose run it is.
+            domain: The domain's name in the manifest; None for one of its own, ``default`` for iceoryx2's.
+
+        Raises:
+            MalboxError: The folder cannot be made, or another supervisor runs in that domain.
+        """
+        base = base_folder()
+        remove_leftovers(base)
+        name = domain or f"{hashlib.sha256(os.fsencode(manifest)).hexdigest()[:8]}-{secrets.token_hex(3)}"
+        path = base / name
+        try:
+            path.mkdir(mode=0o700, exist_ok=domain is not None)
+            lock = _lock(path)
+        except OSError as error:
+            raise MalboxError(f"cannot make the folder {path}: {error.strerror}") from error
+        if lock is None:
+            raise MalboxError(f"another supervisor runs in the domain {name!r}: {_holder(path)}")
+        os.truncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        if domain == "default":
+            return cls(path, DEFAULT_DOMAIN, lock)
+        root = path / ROOT
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(mode=0o700)
+        return cls(path, Domain(str(root), prefix_of(name)), lock)
+
+    def remove(self) -> None:
+        """Remove the folder and what is left in shared memory. To be called when none of its processes is left."""
+        _remove(self.path)
+        os.close(self._lock)
+
+
+def prefix_of(name: str) -> str:
+    """Return what the names of a run's files in shared memory begin with."""
+    return f"mb{hashlib.sha256(name.encode()).hexdigest()[:10]}_"
+
+
+def base_folder() -> Path:
+    """Return the folder of all of this user's runs, 0700; make it if it is missing.
+
+    It is named by MALBOX_RUNTIME_DIR, or is ``malbox`` in XDG_RUNTIME_DIR, or ``malbox-UID`` in the temporary folder.
+
+    Raises:
+        MalboxError: It cannot be made, or is not ours alone.
+    """
+    uid = os.getuid()
+    named = os.environ.get("MALBOX_RUNTIME_DIR")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if named:
+        base = Path(named).absolute()
+    elif runtime and len(os.fsencode(runtime)) < MAX_BASE_BYTES - len("/malbox") and os.path.isdir(runtime):
+        base = Path(runtime, "malbox")
+    else:
+        base = Path("/tmp", f"malbox-{uid}")
+    if len(os.fsencode(base)) > MAX_BASE_BYTES:
+        raise MalboxError(
+            f"the folder {base} has a name of more than {MAX_BASE_BYTES} bytes, too long for shared memory: "
+            "set MALBOX_RUNTIME_DIR to a shorter one"
+        )
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = base.lstat()
+    except OSError as error:
+        raise MalboxError(f"cannot make the folder {base}: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o077:
+        raise MalboxError(
+            f"{base} is not a folder of this user alone (0700): remove it, or set MALBOX_RUNTIME_DIR to another one"
+        )
+    return base
+
+
+def remove_leftovers(base: Path) -> int:
+    """Remove the folders below `base` whose runs are over; return how many there were."""
+    count = 0
+    for path in base.iterdir():
+        with suppress(OSError):
+            lock = _lock(path)
+            if lock is not None:
+                _remove(path)
+                os.close(lock)
+                count += 1
+    return count
+
+
+def _remove(path: Path) -> None:
+    prefix = prefix_of(path.name)
+    for file in SHARED_MEMORY.glob(f"{prefix}*"):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a run's folder, and return the descriptor that holds the lock; None: a living process has it."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return f"process {int((folder / LOCK).read_text())}"
+    except (OSError, ValueError):
+        return "its process is not known"
