@@ -7,6 +7,7 @@ every other request with one answer. A line that makes no sense is answered by `
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from malbox_cli.control.records import escape_surrogates
 
@@ -129,7 +130,7 @@ def decode_request(line: bytes) -> Request:
         raise ValueError(f"a request is an object whose type is one of {', '.join(_REQUESTS)}")
     kind = _REQUESTS[fields.pop("type")]
     try:
-        request = kind(**fields)
+        request: Request = kind(**fields)
     except TypeError as error:
         raise ValueError(str(error)) from error
     _check(request)
@@ -137,25 +138,28 @@ def decode_request(line: bytes) -> Request:
 
 
 def _check(request: Request) -> None:
+    # What came over the socket need not be of the types that the class says.
+    fields: dict[str, Any] = asdict(request)
     match request:
         case Submitting():
+            timeout = fields["timeout"]
             good = (
-                isinstance(request.plugin, str)
-                and isinstance(request.sample, str)
-                and request.sample.startswith("/")
-                and isinstance(request.config, dict)
-                and all(isinstance(value, str) for value in request.config.values())
-                and (request.timeout is None or (isinstance(request.timeout, int | float) and request.timeout > 0))
+                isinstance(fields["plugin"], str)
+                and isinstance(fields["sample"], str)
+                and fields["sample"].startswith("/")
+                and isinstance(fields["config"], dict)
+                and all(isinstance(value, str) for value in fields["config"].values())
+                and (timeout is None or (isinstance(timeout, int | float) and timeout > 0))
             )
         case Canceling():
-            good = isinstance(request.task, int)
+            good = isinstance(fields["task"], int)
         case _:
             good = True
     if not good:
         raise ValueError(f"a {_WORDS[type(request)]} request with a field of another type than it has")
 
 
-def decode_status(fields: Mapping[str, object]) -> SupervisorStatus:
+def decode_status(fields: Mapping[str, Any]) -> SupervisorStatus:
     """Return the status of an object that `encode` made.
 
     Raises:
@@ -163,6 +167,6 @@ def decode_status(fields: Mapping[str, object]) -> SupervisorStatus:
     """
     try:
         supervisor, plugins = fields["supervisor"], fields["plugins"]
-        return SupervisorStatus(**supervisor, plugins=tuple(PluginStatus(**plugin) for plugin in plugins))  # type: ignore[arg-type,attr-defined,call-overload,misc] # from our own writer; another version's raises
+        return SupervisorStatus(**supervisor, plugins=tuple(PluginStatus(**plugin) for plugin in plugins))
     except (KeyError, TypeError) as error:
         raise ValueError(f"the supervisor is of another version of malbox ({error}); restart it") from error

@@ -14,7 +14,7 @@ _PLUGIN_DIR = "{plugin_dir}"
 _MAIN = "main.py"
 
 
-class NoProgram(Exception):  # noqa: N818 - an answer that the caller turns into a problem, not an error by itself
+class NoProgram(Exception):
     """There is nothing that could be run; its text says what was looked for and what to do."""
 
 

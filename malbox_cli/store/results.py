@@ -95,11 +95,18 @@ class ResultWriter:
         self._thread = threading.Thread(target=self._run, name="malbox-results")
         self._thread.start()
 
-    def write(  # noqa: PLR0913 - one frame has this many facts
-        self, task_id: int, name: str, format: DataFormat, data: bytes, *, is_first: bool, is_last: bool  # noqa: A002
+    def write(
+        self,
+        task_id: int,
+        name: str,
+        data_format: DataFormat,
+        data: bytes,
+        *,
+        is_first: bool,
+        is_last: bool,
     ) -> None:
         """Write a piece of a result; the last one is answered by ResultStored or ResultNotStored, each by Written."""
-        self._jobs.put(Piece(task_id, name, format, data, is_first, is_last))
+        self._jobs.put(Piece(task_id, name, data_format, data, is_first, is_last))
 
     def copy(self, task_id: int, name: str, descriptor: int) -> None:
         """Copy an open file, and close it; answered by ResultStored or ResultNotStored, and then Written."""
@@ -180,7 +187,7 @@ class ResultWriter:
         final = result.part.with_suffix("")
         if result.error is None:
             try:
-                os.rename(result.part, final)  # noqa: PTH104 - as the other calls here
+                os.rename(result.part, final)
             except OSError as error:
                 result.error = f"{final}: {error.strerror}"
         if result.descriptor >= 0:

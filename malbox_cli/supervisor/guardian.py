@@ -1,9 +1,10 @@
 """Ends what a supervisor leaves when it is killed: its plugins, its folder and its shared memory.
 
-Run as a program of its own, with nothing but the standard library: ``python -I -S guardian.py SUPERVISOR_PID``. On
-standard input it is told, a line each, ``folder PATH``, ``memory PREFIX`` (what the names of the files in shared memory
-begin with), ``spawned PID`` and ``reaped PID``, and at last ``done``. Standard input that ends without ``done`` means that
-the supervisor was killed: the groups of the plugins get a moment to end by themselves, then SIGKILL; then the rest goes.
+Run as a program of its own, with nothing but the standard library: ``python -I -S guardian.py``. On
+standard input it is told, a line each, ``folder PATH``, ``memory PREFIX`` (what the names of the files in shared
+memory begin with), ``spawned PID`` and ``reaped PID``, and at last ``done``. Standard input that ends without ``done``
+means that the supervisor was killed: the plugins get a moment to end by themselves, then their groups get SIGKILL;
+then the rest goes.
 """
 
 import os

@@ -204,13 +204,13 @@ class Machine:
         plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
         plugin.pid, plugin.last_exit = None, event.status
         plugin.term_at = plugin.kill_at = None
-        self._out.append(CleanUp(plugin.id, event.pid))
         if stopping and in_order:
             self._say(plugin, "stopped")
         else:
             self._say(plugin, why, "info" if was_ready and in_order else "error")
         respawn = plugin.respawn and not self._stopping
         self._desk.plugin_ended(plugin, why, now, keep_queue=respawn)
+        self._out.append(CleanUp(plugin.id, event.pid))
         if respawn:
             plugin.restarts += 1
             self._out.append(Spawn(plugin.id))

@@ -1,0 +1,126 @@
+"""A command's end of the control socket."""
+
+import json
+import os
+import select
+import socket
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from malbox_cli.control.messages import (
+    Canceling,
+    Request,
+    StatusAsked,
+    Stopping,
+    Submitting,
+    SupervisorStatus,
+    decode_status,
+    encode,
+)
+from malbox_cli.control.records import Ended, Record, Refused, record_of
+from malbox_cli.supervisor.ownership import Owner
+from plugin_runtime.errors import MalboxError
+
+__all__ = ["ControlClient", "SupervisorLost"]
+
+
+class SupervisorLost(MalboxError):
+    """The supervisor closed the connection before it had answered."""
+
+
+class ControlClient:
+    """A connection to a supervisor. Its methods block.
+
+    Args:
+        owner: The supervisor.
+
+    Raises:
+        SupervisorLost: It cannot be reached.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(owner.socket)
+        except OSError as error:
+            self._socket.close()
+            raise SupervisorLost(f"cannot reach the supervisor (process {owner.pid}): {error.strerror}") from error
+        self._reader = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.close()
+        self._socket.close()
+
+    def status(self) -> SupervisorStatus:
+        """Ask how the supervisor and its plugins are.
+
+        Raises:
+            SupervisorLost: It ended before it answered.
+        """
+        self._send(StatusAsked())
+        return decode_status(self._receive())
+
+    def submit(self, request: Submitting) -> Iterator[Record]:
+        """Send a task and yield its records; the last is `Ended` or `Refused`.
+
+        Raises:
+            SupervisorLost: It ended before the task did.
+        """
+        self._send(request)
+        while True:
+            record = record_of(self._receive())
+            yield record
+            if isinstance(record, Ended | Refused):
+                return
+
+    def cancel(self, task: int) -> None:
+        """Ask for the end of a task; its records go on until it has come.
+
+        Raises:
+            SupervisorLost: The supervisor ended.
+        """
+        self._send(Canceling(task))
+
+    def stop(self, timeout: float | None) -> bool:
+        """Stop the supervisor and wait for the end of its process; return whether that came within `timeout` seconds.
+
+        Raises:
+            SupervisorLost: It cannot be reached any more, and still runs.
+        """
+        try:
+            pidfd = os.pidfd_open(self._owner.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            self._send(Stopping())
+            return bool(select.select([pidfd], [], [], timeout)[0])
+        finally:
+            os.close(pidfd)
+
+    def _send(self, request: Request) -> None:
+        try:
+            self._socket.sendall(encode(request).encode() + b"\n")
+        except OSError as error:
+            raise self._lost() from error
+
+    def _receive(self) -> dict[str, object]:
+        try:
+            line = self._reader.readline()
+        except OSError as error:
+            raise self._lost() from error
+        if not line.endswith(b"\n"):
+            raise self._lost()
+        fields = json.loads(line)
+        if not isinstance(fields, dict) or fields.get("type") == "misunderstood":
+            raise MalboxError(f"the supervisor is of another version of malbox ({fields}); restart it")
+        return fields
+
+    def _lost(self) -> SupervisorLost:
+        return SupervisorLost(f"the supervisor (process {self._owner.pid}) ended before it had answered")

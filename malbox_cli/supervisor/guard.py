@@ -1,0 +1,67 @@
+"""Keeps a guardian: the process that cleans up where this one is killed."""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from malbox_cli.supervisor.processes import spawn_helper
+
+__all__ = ["Guard"]
+
+PROGRAM = Path(__file__).with_name("guardian.py")
+
+
+class Guard:
+    """A guardian, and what it has to know. One that was killed is started again when there is something to tell it.
+
+    Args:
+        folder: The run's folder, which it removes.
+        prefix: What the names of the run's files in shared memory begin with; empty: leave shared memory alone.
+
+    Raises:
+        SpawnError: It could not be started.
+    """
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._told = [f"folder {folder}", f"memory {prefix}"]
+        self._pids: set[int] = set()
+        self._start()
+
+    def spawned(self, pid: int) -> None:
+        """Say that a plugin's process was started."""
+        self._pids.add(pid)
+        self._tell(f"spawned {pid}")
+
+    def reaped(self, pid: int) -> None:
+        """Say that a plugin's process has ended."""
+        self._pids.discard(pid)
+        self._tell(f"reaped {pid}")
+
+    def done(self) -> None:
+        """Say that nothing is left to clean up, and wait for the guardian's end."""
+        with suppress(BrokenPipeError):
+            self._write("done")
+        self._close()
+
+    def _start(self) -> None:
+        self._process = spawn_helper([sys.executable, "-I", "-S", str(PROGRAM)])
+        for line in (*self._told, *(f"spawned {pid}" for pid in self._pids)):
+            self._write(line)
+
+    def _tell(self, line: str) -> None:
+        try:
+            self._write(line)
+        except BrokenPipeError:
+            self._close()
+            self._start()
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _close(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()

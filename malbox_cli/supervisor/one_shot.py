@@ -1,0 +1,73 @@
+"""`run`: start plugins, give every sample to every one of them, and stop them; nothing else has to be running."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from malbox_cli.control.records import Ended, Outcome, Record, Refused
+from malbox_cli.manifest.specs import Manifest, PluginSpec
+from malbox_cli.supervisor.console import Console
+from malbox_cli.supervisor.events import StartAsked, StopAsked, Submit
+from malbox_cli.supervisor.session import open_session
+
+__all__ = ["run_once"]
+
+CLIENT = 0
+
+
+def run_once(
+    manifest: Manifest,
+    plugins: Sequence[PluginSpec],
+    samples: Sequence[str],
+    console: Console,
+    on_record: Callable[[Record], None],
+    *,
+    config: Mapping[str, str],
+    timeout: float | None,
+    verbose: bool,
+) -> int:
+    """Run every plugin on every sample, and return the exit code: 0, 1 if anything failed, or 128 + n after signal n.
+
+    Args:
+        manifest: Whose plugins these are.
+        plugins: Which to run.
+        samples: Absolute paths.
+        console: Where the operator is told things.
+        on_record: Takes the records of all tasks as they come.
+        config: What is set on top of each plugin's configuration.
+        timeout: Seconds for each task; None for what the plugin's settings say.
+        verbose: Whether iceoryx2's log lines are wanted.
+
+    Raises:
+        MalboxError: The supervisor could not be put together.
+    """
+    waiting = len(plugins) * len(samples)
+    all_well = True
+    outcomes: set[Outcome] = set()
+
+    def emit(client: int, record: Record) -> None:
+        nonlocal waiting, all_well
+        del client
+        on_record(record)
+        if isinstance(record, Ended | Refused):
+            waiting -= 1
+            all_well &= isinstance(record, Ended) and record.outcome is Outcome.COMPLETED
+            if isinstance(record, Ended):
+                outcomes.add(record.outcome)
+
+    with open_session(manifest, plugins, domain=None, console=console, emit=emit, verbose=verbose) as session:
+        reactor, machine = session.reactor, session.machine
+        for sample in samples:
+            for spec in plugins:
+                reactor.handle(Submit(CLIENT, spec.id, sample, config, timeout))
+        reactor.handle(StartAsked())
+
+        def is_over() -> bool:
+            if not waiting and not machine.is_stopping:
+                reactor.handle(StopAsked("every sample is done"))
+            return machine.has_ended
+
+        reactor.run_until(is_over)
+        if session.signals.first is not None:
+            return 128 + session.signals.first
+    if all_well:
+        return 0
+    return 124 if outcomes <= {Outcome.COMPLETED, Outcome.TIMEOUT} and Outcome.TIMEOUT in outcomes else 1

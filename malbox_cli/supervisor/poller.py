@@ -1,0 +1,53 @@
+"""One descriptor for many: pipes, pidfds and sockets on an epoll, which itself is watched by the reactor's wait.
+
+A WaitSet says neither whether a descriptor can be written to nor, short of comparing each attachment, which one it was;
+an epoll says both, and is itself a descriptor that becomes readable.
+"""
+
+import select
+from collections.abc import Callable
+
+__all__ = ["Poller"]
+
+
+class Poller:
+    """Calls back for each descriptor that is ready."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, tuple[Callable[[], None], Callable[[], None] | None]] = {}
+
+    @property
+    def fd(self) -> int:
+        """Readable while any of the descriptors is ready."""
+        return self._epoll.fileno()
+
+    def add(self, fd: int, readable: Callable[[], None]) -> None:
+        """Call `readable` while `fd` can be read, or its other end is gone."""
+        self._callbacks[fd] = (readable, None)
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def want_write(self, fd: int, writable: Callable[[], None] | None) -> None:
+        """Call `writable` too while `fd` can be written to; None: not any more."""
+        readable, _ = self._callbacks[fd]
+        self._callbacks[fd] = (readable, writable)
+        self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if writable else 0))
+
+    def remove(self, fd: int) -> None:
+        """Forget a descriptor; to be called before it is closed."""
+        if self._callbacks.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def dispatch(self) -> None:
+        """Call back for what is ready now. Does not block."""
+        for fd, mask in self._epoll.poll(0):
+            if mask & select.EPOLLOUT and fd in self._callbacks:
+                writable = self._callbacks[fd][1]
+                if writable is not None:
+                    writable()
+            if mask & ~select.EPOLLOUT and fd in self._callbacks:
+                self._callbacks[fd][0]()
+
+    def close(self) -> None:
+        """Close the epoll."""
+        self._epoll.close()

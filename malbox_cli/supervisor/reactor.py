@@ -1,0 +1,212 @@
+"""The supervisor's one thread and one wait: what happens becomes events, what the machine decides is done.
+
+It decides nothing itself. Threads of the store and of the samples answer through `post`; everything else happens here.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+
+from malbox_cli.control.records import Record
+from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.store.results import ResultWriter, Written
+from malbox_cli.store.samples import SampleReader
+from malbox_cli.supervisor import actions, events
+from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.machine import Machine
+from malbox_cli.supervisor.poller import Poller
+from malbox_cli.supervisor.processes import SpawnError, belongs_to
+from malbox_cli.supervisor.streams import TaskStreams
+from plugin_runtime.errors import ProtocolError, TransportError
+from plugin_runtime.ports.base import SupervisorPorts
+from plugin_runtime.wire.codec import decode_event, decode_hello, encode_event
+from plugin_runtime.wire.messages import EventKind, EventMessage
+from plugin_runtime.wire.names import DaemonWake
+
+__all__ = ["Reactor"]
+
+SAFETY_NET_SECONDS = 5.0
+"""How long the wait takes at most, whatever is or is not rung."""
+
+
+class Reactor:
+    """Joins the machine to the ports, the processes and the store.
+
+    Args:
+        machine: Who decides.
+        specs: The plugins.
+        ports: The way to the plugins; their services are made here, before any process.
+        poller: The descriptors of everybody.
+        children: The plugins' processes.
+        store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
+        emit: Takes each record, with the client that it is for.
+        say: Takes what an operator should know: a level and a text.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        specs: Iterable[PluginSpec],
+        ports: SupervisorPorts,
+        poller: Poller,
+        children: Children,
+        store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
+        emit: Callable[[int, Record], None],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._machine = machine
+        self._specs: Mapping[str, PluginSpec] = {spec.id: spec for spec in specs}
+        self._ports = ports
+        self._poller = poller
+        self._children = children
+        self._emit = emit
+        self._say = say
+        self._inbox: deque[events.Event | Written] = deque()
+        self._inbox_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._queue: deque[events.Event] = deque()
+        self._handling = False
+        for plugin_id in self._specs:
+            ports.add_plugin(plugin_id)
+        self._writer, self._reader = store(self)
+        self._streams = TaskStreams(ports, self._writer, self.handle, say)
+        poller.add(self._inbox_fd, self._read_inbox)
+        ports.watch(poller.fd)
+        children.on_end = self._child_ended
+
+    def run_until(self, is_over: Callable[[], bool]) -> None:
+        """Run until `is_over`, which is asked after every turn."""
+        while not is_over():
+            deadline = self._machine.next_deadline()
+            timeout = SAFETY_NET_SECONDS
+            if deadline is not None:
+                timeout = min(timeout, max(0.0, deadline - time.monotonic()))
+            self._ports.wait(timeout)
+            self.turn()
+
+    def turn(self) -> None:
+        """Deal with everything that has happened. Does not block."""
+        wakes = self._ports.take_wakes()
+        if wakes:
+            self._streams.drain()
+            if DaemonWake.EVENT in wakes:
+                for plugin_id in self._specs:
+                    self._drain_events(plugin_id)
+        self._poller.dispatch()
+        deadline = self._machine.next_deadline()
+        if deadline is not None and deadline <= time.monotonic():
+            self.handle(events.Tick())
+
+    def post(self, event: events.Event | Written) -> None:
+        """Hand in an event from another thread."""
+        self._inbox.append(event)
+        os.eventfd_write(self._inbox_fd, 1)
+
+    def handle(self, event: events.Event) -> None:
+        """Let the machine decide about an event, and do what it decides; from the reactor's thread only.
+
+        Events that come up while one is dealt with wait for their turn.
+        """
+        self._queue.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._queue:
+                for action in self._machine.handle(self._queue.popleft(), time.monotonic()):
+                    self._do(action)
+        finally:
+            self._handling = False
+
+    def close(self) -> None:
+        """Kill what still runs, let the store finish, and let go of everything. Safe whatever happened before."""
+        self._children.kill_all()
+        self._reader.close()
+        self._writer.close()
+        self._streams.close()
+        self._ports.unwatch(self._poller.fd)
+        self._poller.remove(self._inbox_fd)
+        os.close(self._inbox_fd)
+
+    def _read_inbox(self) -> None:
+        os.eventfd_read(self._inbox_fd)
+        while self._inbox:
+            event = self._inbox.popleft()
+            if isinstance(event, Written):
+                self._streams.written(event.task_id)
+            else:
+                self.handle(event)
+
+    def _do(self, action: actions.Action) -> None:
+        match action:
+            case actions.Emit():
+                self._emit(action.client, action.record)
+            case actions.Grant():
+                self._streams.grant(action.task_id)
+            case actions.SendTask():
+                self._streams.send_task(action)
+            case actions.CloseTask():
+                self._streams.close_task(action.task_id)
+            case actions.StorePiece():
+                self._streams.store(action)
+            case actions.StoreFile():
+                self._streams.store_file(action)
+            case actions.AbandonResults():
+                self._writer.abandon(action.task_id)
+            case actions.ReadSample():
+                self._reader.read(action.task_id, action.path)
+            case actions.SendCancel():
+                self._streams.send_cancel(action.task_id, action.plugin_id)
+            case actions.Say():
+                self._say(action.level, action.text)
+            case actions.Spawn():
+                self._spawn(action.plugin_id)
+            case actions.Signal():
+                self._children.signal(action.plugin_id, action.number)
+            case actions.SendShutdown():
+                self._send_shutdown()
+            case actions.CleanUp():
+                self._clean_up(action)
+
+    def _spawn(self, plugin_id: str) -> None:
+        try:
+            child, instance = self._children.spawn(self._specs[plugin_id])
+        except SpawnError as error:
+            self.handle(events.SpawnFailed(plugin_id, str(error)))
+        else:
+            self.handle(events.Spawned(plugin_id, child.pid, instance))
+
+    def _send_shutdown(self) -> None:
+        try:
+            self._ports.publish_event(*encode_event(EventMessage(EventKind.DAEMON_SHUTDOWN)))
+        except TransportError as error:
+            self._say("warning", f"cannot tell the plugins to stop, signals will: {error}")
+
+    def _clean_up(self, action: actions.CleanUp) -> None:
+        try:
+            self._ports.clean_up_after(action.pid)
+        except TransportError as error:
+            self._say("warning", f"{action.plugin_id}: {error}")
+
+    def _child_ended(self, plugin_id: str) -> None:
+        """Take in everything that a plugin's process had sent, and only then say that it has ended."""
+        pid, status = self._children.reap(plugin_id)
+        self._streams.drain(everything=True)
+        self._drain_events(plugin_id)
+        self.handle(events.ProcessExited(plugin_id, pid, status))
+
+    def _drain_events(self, plugin_id: str) -> None:
+        while (received := self._ports.receive_event(plugin_id)) is not None:
+            try:
+                message = decode_event(received.header, received.payload)
+                hello = decode_hello(message.payload) if message.kind is EventKind.PLUGIN_STARTED else None
+            except ProtocolError as error:
+                self._say("warning", f"{plugin_id}: skipped an event: {error}")
+                continue
+            child = self._children.get(plugin_id)
+            is_ours = child is not None and belongs_to(received.pid, child.pid)
+            if message.kind is EventKind.PLUGIN_STARTED:
+                self.handle(events.PluginStarted(plugin_id, received.pid, is_ours, hello))
+            elif message.kind is EventKind.PLUGIN_STOPPED:
+                # A process that has ended since cannot be asked for its session any more.
+                self.handle(events.PluginStopped(plugin_id, is_ours or child is None))

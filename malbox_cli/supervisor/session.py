@@ -1,0 +1,155 @@
+"""Puts a supervisor together, and takes it apart again whatever happened in between."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from malbox_cli.control.messages import PluginStatus, SupervisorStatus
+from malbox_cli.control.records import Record
+from malbox_cli.manifest.specs import Manifest, PluginSpec
+from malbox_cli.store.results import ResultWriter
+from malbox_cli.store.samples import SampleReader
+from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.console import Console
+from malbox_cli.supervisor.events import KillAsked, StopAsked
+from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.machine import Machine
+from malbox_cli.supervisor.ownership import make_state_folder
+from malbox_cli.supervisor.plugins import PluginRecord
+from malbox_cli.supervisor.poller import Poller
+from malbox_cli.supervisor.reactor import Reactor
+from malbox_cli.supervisor.run_folder import RunFolder
+from malbox_cli.supervisor.signals import StopSignals
+from plugin_runtime.environment import PluginEnvironment
+from plugin_runtime.ports.iceoryx import silence_log
+from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
+
+__all__ = ["Session", "open_session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A supervisor that is put together and not running yet.
+
+    Attributes:
+        manifest: What it runs.
+        folder: Its run's folder.
+        machine: Who decides.
+        reactor: What to run.
+        poller: Where descriptors are watched.
+        children: The plugins' processes.
+        signals: What stops it.
+        console: Where the operator is told things.
+        started_at: Seconds of the monotonic clock.
+    """
+
+    manifest: Manifest
+    folder: RunFolder
+    machine: Machine
+    reactor: Reactor
+    poller: Poller
+    children: Children
+    signals: StopSignals
+    console: Console
+    started_at: float
+
+    def status(self) -> SupervisorStatus:
+        """Return how everything is now."""
+        now = time.monotonic()
+        domain = self.folder.domain
+        return SupervisorStatus(
+            pid=os.getpid(),
+            uptime=round(now - self.started_at, 3),
+            domain="default" if domain.is_default else self.folder.path.name,
+            manifest=str(self.manifest.path),
+            plugins=tuple(_status_of(plugin, now) for plugin in self.machine.plugins),
+        )
+
+
+@contextmanager
+def open_session(
+    manifest: Manifest,
+    plugins: Sequence[PluginSpec],
+    *,
+    domain: str | None,
+    console: Console,
+    emit: Callable[[int, Record], None],
+    verbose: bool,
+) -> Iterator[Session]:
+    """Put a supervisor together for the length of a block; afterwards no process, folder or shared memory is left.
+
+    Args:
+        manifest: Whose plugins to run.
+        plugins: Which of them.
+        domain: The name of the domain to share memory in; None for one of its own.
+        console: Where the operator is told things.
+        emit: Takes each record, with the client that it is for.
+        verbose: Whether iceoryx2's log lines are wanted, here and in the plugins.
+
+    Raises:
+        MalboxError: It could not be put together; the text says what is in the way.
+    """
+    silence_log(verbose=verbose)
+    make_state_folder(manifest.state_dir)
+    with ExitStack() as stack:
+        folder = RunFolder.create(manifest.path, domain)
+        stack.callback(folder.remove)
+        guard = Guard(folder.path, folder.domain.prefix)
+        stack.callback(guard.done)
+        poller = Poller()
+        stack.callback(poller.close)
+
+        def variables(spec: PluginSpec, instance: str) -> Mapping[str, str]:
+            return PluginEnvironment(
+                plugin_id=spec.id,
+                supervisor_pid=os.getpid(),
+                instance=instance,
+                domain=folder.domain,
+                config=spec.config,
+                file_ref_threshold=spec.stash_threshold,
+                verbose=verbose,
+            ).variables()
+
+        results = manifest.state_dir / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+        def store(reactor: Reactor) -> tuple[ResultWriter, SampleReader]:
+            return ResultWriter(results, reactor.post), SampleReader(reactor.post)
+
+        ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
+        machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
+        children = Children(poller, guard, variables, console.line)
+        reactor = Reactor(machine, plugins, ports, poller, children, store, emit, console.say)
+        stack.callback(reactor.close)
+        signals = StopSignals(
+            poller,
+            lambda name: reactor.post(StopAsked(f"{name} (once more to kill)")),
+            lambda: reactor.post(KillAsked()),
+        )
+        stack.callback(signals.close)
+        yield Session(manifest, folder, machine, reactor, poller, children, signals, console, time.monotonic())
+
+
+def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
+    last_exit = plugin.last_exit
+    counts = plugin.counts
+    return PluginStatus(
+        id=plugin.id,
+        name=plugin.spec.name,
+        version=plugin.hello.version if plugin.hello else plugin.spec.version,
+        state=plugin.state.value,
+        reason=plugin.reason,
+        pid=plugin.pid,
+        uptime=None if plugin.pid is None or plugin.spawned_at is None else round(now - plugin.spawned_at, 3),
+        restarts=plugin.restarts,
+        last_exit=None if last_exit is None else {"code": last_exit.code, "signal": last_exit.signal},
+        ready_at=None if plugin.ready_at is None else round(time.time() - (now - plugin.ready_at), 3),
+        tasks={
+            "queued": len(plugin.queue),
+            "running": int(plugin.running is not None),
+            "completed": counts.completed,
+            "failed": counts.failed,
+            "canceled": counts.canceled,
+        },
+    )

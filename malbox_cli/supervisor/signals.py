@@ -1,0 +1,65 @@
+"""The signals that stop a supervisor: the first in order, the second at once, the third this process alone."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+from malbox_cli.supervisor.poller import Poller
+
+__all__ = ["StopSignals"]
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopSignals:
+    """Takes SIGINT, SIGTERM and SIGHUP until `close`.
+
+    A byte in a socket wakes the wait: a signal that comes just before it would be seen only after it otherwise.
+
+    Args:
+        poller: What a signal wakes.
+        stop: Called with the first one's name.
+        kill: Called at the second.
+
+    Attributes:
+        first: The first signal that came, or None.
+    """
+
+    def __init__(self, poller: Poller, stop: Callable[[str], None], kill: Callable[[], None]) -> None:
+        self.first: int | None = None
+        self._count = 0
+        self._poller = poller
+        self._stop = stop
+        self._kill = kill
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        poller.add(self._reader.fileno(), self._drain)
+        self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._previous = {number: signal.signal(number, self._take) for number in NUMBERS}
+
+    def close(self) -> None:
+        """Give the signals back to who had them."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._previous_fd)
+        self._poller.remove(self._reader.fileno())
+        self._reader.close()
+        self._writer.close()
+
+    def _drain(self) -> None:
+        self._reader.recv(256)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._count += 1
+        match self._count:
+            case 1:
+                self.first = number
+                self._stop(signal.Signals(number).name)
+            case 2:
+                self._kill()
+            case _:
+                os._exit(128 + number)

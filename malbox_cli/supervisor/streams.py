@@ -1,0 +1,154 @@
+"""The responses of the tasks that run: received no faster than they are dealt with, reassembled, and let go of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from malbox_cli.store.results import ResultWriter
+from malbox_cli.store.samples import open_regular_file
+from malbox_cli.supervisor.actions import SendTask, StoreFile, StorePiece
+from malbox_cli.supervisor.events import Event, ResponsesBroken, ResultNotStored, SendFailed, TaskSaid
+from plugin_runtime.errors import ProtocolError, TransportError, UnknownValue
+from plugin_runtime.ports.base import ResponseStream, SupervisorPorts
+from plugin_runtime.wire.chunks import Reassembler
+from plugin_runtime.wire.codec import encode_request
+from plugin_runtime.wire.messages import Cancel, Execute
+from plugin_runtime.wire.names import RESPONSE_WINDOW
+
+__all__ = ["TaskStreams"]
+
+
+@dataclass(slots=True)
+class OpenTask:
+    """A task whose responses are awaited.
+
+    Attributes:
+        stream: Where they arrive.
+        reassembler: What holds them against each other.
+        unwritten: How many frames wait for the disk; no more are received while they fill the window.
+        cancel: The request to cancel it, which is never answered.
+    """
+
+    stream: ResponseStream
+    reassembler: Reassembler
+    unwritten: int = 0
+    cancel: list[ResponseStream] = field(default_factory=list)
+
+
+class TaskStreams:
+    """The open tasks.
+
+    Args:
+        ports: Where responses arrive.
+        writer: Where results go.
+        handle: Takes what happened.
+        say: Takes what an operator should know.
+    """
+
+    def __init__(
+        self,
+        ports: SupervisorPorts,
+        writer: ResultWriter,
+        handle: Callable[[Event], None],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._ports = ports
+        self._writer = writer
+        self._handle = handle
+        self._say = say
+        self._open: dict[int, OpenTask] = {}
+
+    def send_task(self, action: SendTask) -> None:
+        """Send a task to its plugin."""
+        try:
+            header, payload = encode_request(Execute(action.task_id, action.request))
+            stream = self._ports.send_request(action.plugin_id, header, payload)
+        except (TransportError, ValueError) as error:
+            self._handle(SendFailed(action.task_id, str(error)))
+        else:
+            self._open[action.task_id] = OpenTask(stream, Reassembler(action.task_id))
+
+    def send_cancel(self, task_id: int, plugin_id: str) -> None:
+        """Ask a plugin to end a task. One that cannot be told is killed when its grace is over."""
+        task = self._open.get(task_id)
+        if task is None:
+            return
+        try:
+            header, payload = encode_request(Cancel(task_id))
+            task.cancel.append(self._ports.send_request(plugin_id, header, payload))
+        except TransportError as error:
+            self._say("warning", f"task {task_id}: cannot ask plugin {plugin_id} to cancel it: {error}")
+
+    def drain(self, *, everything: bool = False) -> None:
+        """Receive what has arrived, of each task no more than there is room for, or really everything."""
+        for task_id in list(self._open):
+            self._drain_task(task_id, everything=everything)
+
+    def grant(self, task_id: int) -> None:
+        """Let the plugin send another frame."""
+        task = self._open.get(task_id)
+        if task is not None:
+            task.stream.grant()
+
+    def store(self, action: StorePiece) -> None:
+        """Hand a piece of a result to the writer."""
+        if (task := self._open.get(action.task_id)) is not None:
+            task.unwritten += 1
+        self._writer.write(
+            action.task_id,
+            action.name,
+            action.format,
+            bytes(action.data),
+            is_first=action.is_first,
+            is_last=action.is_last,
+        )
+
+    def store_file(self, action: StoreFile) -> None:
+        """Open a plugin's file, and hand it to the writer."""
+        try:
+            descriptor = open_regular_file(action.path)
+        except OSError as error:
+            why = f"cannot open {action.path}: {error.strerror or error}"
+            self._handle(ResultNotStored(action.task_id, action.name, why))
+            self.grant(action.task_id)
+            return
+        if (task := self._open.get(action.task_id)) is not None:
+            task.unwritten += 1
+        self._writer.copy(action.task_id, action.name, descriptor)
+
+    def written(self, task_id: int) -> None:
+        """Take note that a frame of a task is on disk: there is room for another."""
+        task = self._open.get(task_id)
+        if task is not None:
+            task.unwritten -= 1
+            task.stream.grant()
+            self._drain_task(task_id, everything=False)
+
+    def close_task(self, task_id: int) -> None:
+        """Let go of a task's responses."""
+        task = self._open.pop(task_id, None)
+        if task is not None:
+            for cancel in task.cancel:
+                cancel.close()
+            task.stream.close()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for task_id in list(self._open):
+            self.close_task(task_id)
+
+    def _drain_task(self, task_id: int, *, everything: bool) -> None:
+        task = self._open.get(task_id)
+        while task is not None and (everything or task.unwritten < RESPONSE_WINDOW):
+            frame = task.stream.receive()
+            if frame is None:
+                return
+            try:
+                piece = task.reassembler.feed(frame.header, frame.payload)
+            except UnknownValue as error:
+                self._say("warning", f"task {task_id}: skipped a response: {error}")
+                task.stream.grant()
+            except ProtocolError as error:
+                self._handle(ResponsesBroken(task_id, str(error)))
+            else:
+                self._handle(TaskSaid(piece))
+            task = self._open.get(task_id)
