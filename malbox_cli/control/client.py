@@ -74,6 +74,14 @@ class ControlClient:
             SupervisorLost: It ended before the task did.
         """
         self._send(request)
+        yield from self.records()
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records that are still to come of the task that was submitted; the last is its end.
+
+        Raises:
+            SupervisorLost: It ended before the task did.
+        """
         while True:
             record = record_of(self._receive())
             yield record

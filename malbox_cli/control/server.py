@@ -1,4 +1,4 @@
-"""The supervisor's end of the control socket. It never blocks; a client that does not read is cut off, with a log line."""
+"""The supervisor's end of the control socket. It never blocks: a client that does not read is cut off."""
 
 import os
 import socket

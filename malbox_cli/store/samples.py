@@ -25,25 +25,39 @@ class SampleReader:
     def __init__(self, say: Callable[[Event], None]) -> None:
         self._say = say
         self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[int]] = {}
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="malbox-samples")
 
     def read(self, task_id: int, path: str) -> None:
-        """Read a sample in its turn; answered by SampleRead or SampleUnreadable."""
-        self._pool.submit(self._read, task_id, path)
+        """Read a sample in its turn; answered by SampleRead or SampleUnreadable.
+
+        Tasks that ask for a sample that nobody has begun to read yet share one reading.
+        """
+        with self._lock:
+            waiting = self._waiting.setdefault(path, [])
+            waiting.append(task_id)
+            if len(waiting) == 1:
+                self._pool.submit(self._read, path)
 
     def close(self) -> None:
         """Give up on what is being read, and end the threads."""
         self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, task_id: int, path: str) -> None:
+    def _read(self, path: str) -> None:
+        with self._lock:
+            tasks = self._waiting.pop(path)
         try:
             digest = self._digest(path)
         except OSError as error:
-            self._say(SampleUnreadable(task_id, f"cannot read the sample {path}: {error.strerror or error}"))
+            why = f"cannot read the sample {path}: {error.strerror or error}"
+            for task_id in tasks:
+                self._say(SampleUnreadable(task_id, why))
         else:
             if digest is not None:
-                self._say(SampleRead(task_id, digest))
+                for task_id in tasks:
+                    self._say(SampleRead(task_id, digest))
 
     def _digest(self, path: str) -> str | None:
         digest = hashlib.sha256()

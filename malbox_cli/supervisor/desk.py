@@ -7,7 +7,8 @@ from typing import Literal
 
 from malbox_cli.control.records import Accepted, Ended, Outcome, Progress, Record, Refused, Result, TaskWarning
 from malbox_cli.manifest.suggest import did_you_mean
-from malbox_cli.manifest.units import format_duration, format_size
+from malbox_cli.manifest.units import format_duration
+from malbox_cli.output.text import human_size
 from malbox_cli.supervisor.actions import (
     AbandonResults,
     Action,
@@ -357,5 +358,5 @@ def _what_arrived(task: Task) -> str:
         parts.append(f"{count} result{'s' if count > 1 else ''} arrived before")
     if task.unfinished is not None:
         name, received, total = task.unfinished
-        parts.append(f"result {name!r} was cut off after {format_size(received)} of {format_size(total)}")
+        parts.append(f"result {name!r} was cut off after {human_size(received)} of {human_size(total)}")
     return "".join(f"; {part}" for part in parts)

@@ -1,0 +1,152 @@
+"""What several commands share: options, and how they find the manifest and its supervisor."""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from plugin_runtime.errors import MalboxError
+
+if TYPE_CHECKING:
+    from malbox_cli.manifest.specs import Manifest, PluginSpec
+    from malbox_cli.supervisor.ownership import Owner
+
+__all__ = [
+    "NoSupervisor",
+    "chosen",
+    "json_option",
+    "load",
+    "manifest_option",
+    "owner_of",
+    "sample_path",
+    "settings_option",
+    "timeout_option",
+    "verbose_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NoSupervisor(MalboxError):
+    """No supervisor is running for the manifest."""
+
+
+def manifest_option(function: F) -> F:
+    """Add ``-f/--manifest``."""
+    return click.option(
+        "-f",
+        "--manifest",
+        "manifest_path",
+        type=click.Path(path_type=Path),
+        default=Path("plugins.toml"),
+        envvar="MALBOX_MANIFEST",
+        show_default=True,
+        show_envvar=True,
+        metavar="FILE",
+        help="The manifest.",
+    )(function)
+
+
+def json_option(help_text: str) -> Callable[[F], F]:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help=help_text)
+
+
+def verbose_option(function: F) -> F:
+    """Add ``--verbose``."""
+    return click.option("-v", "--verbose", is_flag=True, help="Show more, and what iceoryx2 logs.")(function)
+
+
+def timeout_option(help_text: str) -> Callable[[F], F]:
+    """Add ``--timeout``."""
+    return click.option(
+        "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", default=None, help=help_text
+    )
+
+
+def settings_option(function: F) -> F:
+    """Add ``--set KEY=VALUE``, as a mapping."""
+
+    def parse(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+        settings = {}
+        for text in values:
+            key, equals, value = text.partition("=")
+            if not key or not equals:
+                raise click.BadParameter(f"{text!r} is not KEY=VALUE", ctx, parameter)
+            settings[key] = value
+        return settings
+
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=parse,
+        help="Set a key of the plugin's configuration for this task; may be repeated.",
+    )(function)
+
+
+def load(path: Path) -> "Manifest":
+    """Read the manifest.
+
+    Raises:
+        ManifestError: It has problems.
+    """
+    from malbox_cli.manifest.load import load_manifest
+
+    return load_manifest(path)
+
+
+def chosen(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec, ...]":
+    """Return the plugins of these ids in the manifest's order; all of them for none.
+
+    Raises:
+        click.UsageError: The manifest has no such plugin.
+    """
+    from malbox_cli.manifest.suggest import did_you_mean
+
+    wanted = list(plugin_ids)
+    known = [spec.id for spec in manifest.plugins]
+    for plugin_id in wanted:
+        if plugin_id not in known:
+            raise click.UsageError(f"{manifest.path} has no plugin {plugin_id!r}{did_you_mean(plugin_id, known)}")
+    return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted)
+
+
+def owner_of(manifest: "Manifest") -> "Owner":
+    """Return the manifest's supervisor.
+
+    Raises:
+        NoSupervisor: There is none.
+    """
+    from malbox_cli.supervisor.ownership import find_owner
+
+    owner = find_owner(manifest.state_dir)
+    if owner is None:
+        raise NoSupervisor(
+            f"no supervisor is running for {manifest.path}: start one with `malbox up -f {manifest.path}`"
+        )
+    return owner
+
+
+def sample_path(text: str) -> str:
+    """Return the absolute path of a sample.
+
+    Raises:
+        click.UsageError: It is missing, no regular file, or may not be read.
+    """
+    path = os.path.abspath(text)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise click.UsageError(f"cannot read the sample {text}: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        raise click.UsageError(f"the sample {text} is a folder: name a file in it")
+    if not stat.S_ISREG(mode):
+        raise click.UsageError(f"the sample {text} is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise click.UsageError(f"cannot read the sample {text}: Permission denied")
+    return path

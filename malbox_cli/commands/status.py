@@ -1,0 +1,84 @@
+"""`malbox status`."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from malbox_cli.commands.common import json_option, load, manifest_option, owner_of
+
+if TYPE_CHECKING:
+    from malbox_cli.control.messages import PluginStatus, SupervisorStatus
+
+__all__ = ["command"]
+
+EXIT_NOT_READY = 3
+STYLES = {"READY": "green", "FAILED": "bold red", "STARTING": "yellow", "STOPPING": "yellow"}
+
+
+@click.command(epilog="Example: malbox status --json | jq '.plugins[].state'")
+@manifest_option
+@json_option("Print one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, manifest_path: Path, *, as_json: bool) -> None:
+    """Show the plugins of a running supervisor; ends with 3 if one of them is not READY."""
+    from malbox_cli.control.client import ControlClient
+
+    with ControlClient(owner_of(load(manifest_path))) as client:
+        status = client.status()
+    status = replace(status, plugins=tuple(map(_measured, status.plugins)))
+    if as_json:
+        click.echo(json.dumps(status.as_json_object()))
+    else:
+        _print_table(status)
+    ctx.exit(0 if all(plugin.state == "READY" for plugin in status.plugins) else EXIT_NOT_READY)
+
+
+def _measured(plugin: "PluginStatus") -> "PluginStatus":
+    """Add what the kernel says of a plugin's process: its memory, and its share of a core since it was started."""
+    import psutil
+
+    if plugin.pid is None:
+        return plugin
+    try:
+        process = psutil.Process(plugin.pid)
+        used = process.cpu_times()
+        share = 100 * (used.user + used.system) / plugin.uptime if plugin.uptime else 0.0
+        return replace(plugin, rss=process.memory_info().rss, cpu=round(share, 2))
+    except psutil.Error:
+        return plugin
+
+
+def _print_table(status: "SupervisorStatus") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from malbox_cli.output.text import human_duration, human_size, safe
+
+    console = Console(highlight=False)
+    console.print(
+        f"supervisor {status.pid}, up {human_duration(status.uptime)}, domain {status.domain}",
+        style="dim",
+        markup=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    for heading in ("PLUGIN", "STATE", "PID", "UP", "RESTARTS", "MEMORY", "CPU", "TASKS", "REASON"):
+        table.add_column(heading, overflow="fold")
+    for plugin in status.plugins:
+        tasks = plugin.tasks
+        done = f"{tasks['completed']} done"
+        done += "".join(f", {tasks[key]} {key}" for key in ("failed", "canceled", "running", "queued") if tasks[key])
+        table.add_row(
+            plugin.id,
+            f"[{STYLES.get(plugin.state, 'dim')}]{plugin.state}[/]",
+            "-" if plugin.pid is None else str(plugin.pid),
+            "-" if plugin.uptime is None else human_duration(plugin.uptime),
+            str(plugin.restarts),
+            "-" if plugin.rss is None else human_size(plugin.rss),
+            "-" if plugin.cpu is None else f"{plugin.cpu:.1f} %",
+            done,
+            safe(plugin.reason).replace("[", r"\["),
+        )
+    console.print(table)
