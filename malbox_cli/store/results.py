@@ -72,6 +72,15 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Refuse:
+    """A job: say that a result cannot be stored."""
+
+    task_id: int
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Abandon:
     """A job: throw away what is unfinished of a task."""
 
@@ -89,7 +98,7 @@ class ResultWriter:
     def __init__(self, folder: Path, say: Callable[[Answer], None]) -> None:
         self._folder = folder
         self._say = say
-        self._jobs: queue.SimpleQueue[Piece | Copy | Abandon | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Piece | Copy | Refuse | Abandon | None] = queue.SimpleQueue()
         self._open: dict[int, Open] = {}
         self._numbers: dict[int, int] = {}
         self._thread = threading.Thread(target=self._run, name="malbox-results")
@@ -112,6 +121,10 @@ class ResultWriter:
         """Copy an open file, and close it; answered by ResultStored or ResultNotStored, and then Written."""
         self._jobs.put(Copy(task_id, name, descriptor))
 
+    def refuse(self, task_id: int, name: str, error: str) -> None:
+        """Answer ResultNotStored, and then Written, after the answers to what was given before."""
+        self._jobs.put(Refuse(task_id, name, error))
+
     def abandon(self, task_id: int) -> None:
         """Throw away what is unfinished of a task."""
         self._jobs.put(Abandon(task_id))
@@ -131,6 +144,9 @@ class ResultWriter:
                     self._say(Written(job.task_id))
                 case Copy():
                     self._copy(job)
+                    self._say(Written(job.task_id))
+                case Refuse():
+                    self._say(ResultNotStored(job.task_id, job.name, job.error))
                     self._say(Written(job.task_id))
                 case Abandon():
                     self._abandon(job.task_id)
@@ -164,7 +180,8 @@ class ResultWriter:
         suffix = ".json" if format_ is DataFormat.JSON else ""
         part = self._folder / str(task_id) / f"{number:02}-{safe_file_name(name, suffix)}.part"
         try:
-            part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._folder.parent, self._folder, part.parent):
+                folder.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             return Open(name, format_, part, -1, error=f"{part}: {error.strerror}")

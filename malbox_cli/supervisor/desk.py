@@ -169,11 +169,8 @@ class TaskDesk:
         if not event.json_is_valid:
             self._emit(task.client, TaskWarning(task.id, f"result {event.name!r} says it is JSON and is not"))
             format_ = "bytes"
-        task.results += 1
-        self._emit(
-            task.client, Result(task.id, event.name, format_, event.size, event.sha256, data=None, path=event.path)
-        )
-        self._one_less_to_store(task, now)
+        result = Result(task.id, event.name, format_, event.size, event.sha256, data=None, path=event.path)
+        self._one_less_to_store(task, result, now)
 
     def not_stored(self, event: ResultNotStored, now: float) -> None:
         """Take note of a result that is lost: its task cannot end well."""
@@ -182,8 +179,7 @@ class TaskDesk:
             return
         lost = f"result {event.name!r} could not be stored: {event.error}"
         task.lost.append(lost)
-        self._emit(task.client, TaskWarning(task.id, lost))
-        self._one_less_to_store(task, now)
+        self._one_less_to_store(task, TaskWarning(task.id, lost), now)
 
     def cancel(self, task_id: int, why: str, now: float, outcome: Outcome = Outcome.CANCELED) -> None:
         """Ask a task to end: at once if it has not been sent, else by its plugin, else with its plugin."""
@@ -263,7 +259,7 @@ class TaskDesk:
         received = piece.offset + len(piece.data)
         task.unfinished = None if piece.is_last else (piece.name, received, piece.total_size)
         if piece.is_last:
-            task.storing += 1
+            self._hold_place(task)
         self._out.append(StorePiece(task.id, piece.name, piece.format, piece.data, piece.is_first, piece.is_last))
 
     def _take_inline(self, task: Task, piece: Piece) -> None:
@@ -272,8 +268,8 @@ class TaskDesk:
             value = json.loads(data)
         except ValueError:
             # A record's data is JSON; what only says so is kept as it is, as bytes.
-            self._emit(task.client, TaskWarning(task.id, f"result {piece.name!r} says it is JSON and is not"))
-            task.storing += 1
+            self._announce(task, TaskWarning(task.id, f"result {piece.name!r} says it is JSON and is not"))
+            self._hold_place(task)
             self._out.append(StorePiece(task.id, piece.name, DataFormat.BYTES, data, is_first=True, is_last=True))
             return
         text = data.decode()
@@ -281,7 +277,7 @@ class TaskDesk:
             text = json.dumps(value, ensure_ascii=False)
         task.results += 1
         digest = hashlib.sha256(data).hexdigest()
-        self._emit(task.client, Result(task.id, piece.name, "json", len(data), digest, data=text))
+        self._announce(task, Result(task.id, piece.name, "json", len(data), digest, data=text))
         if not piece.is_final:
             self._out.append(Grant(task.id))
 
@@ -291,11 +287,11 @@ class TaskDesk:
             case ResponseKind.PROGRESS:
                 update = decode_progress(message)
                 if update.warning:
-                    self._emit(task.client, TaskWarning(task.id, update.warning))
+                    self._announce(task, TaskWarning(task.id, update.warning))
                 else:
                     self._emit(task.client, Progress(task.id, update.progress, update.message))
             case ResponseKind.FILE_REF:
-                task.storing += 1
+                self._hold_place(task)
                 self._out.append(StoreFile(task.id, piece.name, decode_file_ref(message)))
                 return True
             case ResponseKind.ERROR:
@@ -325,7 +321,25 @@ class TaskDesk:
             self._end(task, outcome, error, now)
         self.dispatch(plugin, now)
 
-    def _one_less_to_store(self, task: Task, now: float) -> None:
+    def _announce(self, task: Task, record: Result | TaskWarning) -> None:
+        """Hand on a result or a warning, behind the results before it that are still on their way to disk."""
+        if task.held:
+            task.held.append(record)
+        else:
+            self._emit(task.client, record)
+
+    def _hold_place(self, task: Task) -> None:
+        task.storing += 1
+        task.held.append(None)
+
+    def _one_less_to_store(self, task: Task, record: Result | TaskWarning, now: float) -> None:
+        """Hand on what became of the oldest result on its way to disk, and what waited behind it."""
+        task.held.popleft()
+        task.results += isinstance(record, Result)
+        self._emit(task.client, record)
+        while task.held and (waiting := task.held[0]) is not None:
+            task.held.popleft()
+            self._emit(task.client, waiting)
         task.storing -= 1
         if task.state is TaskState.STORING and not task.storing:
             assert task.ending is not None

@@ -17,12 +17,14 @@ class Guard:
     Args:
         folder: The run's folder, which it removes.
         prefix: What the names of the run's files in shared memory begin with; empty: leave shared memory alone.
+        lock: What holds the run's lock; the guardian keeps it until it has cleaned up.
 
     Raises:
         SpawnError: It could not be started.
     """
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, folder: Path, prefix: str, lock: int) -> None:
+        self._lock = lock
         self._told = [f"folder {folder}", f"memory {prefix}"]
         self._pids: set[int] = set()
         self._start()
@@ -44,7 +46,7 @@ class Guard:
         self._close()
 
     def _start(self) -> None:
-        self._process = spawn_helper([sys.executable, "-I", "-S", str(PROGRAM)])
+        self._process = spawn_helper([sys.executable, "-I", "-S", str(PROGRAM)], self._lock)
         for line in (*self._told, *(f"spawned {pid}" for pid in self._pids)):
             self._write(line)
 

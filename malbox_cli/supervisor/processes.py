@@ -86,8 +86,8 @@ def spawn(spec: PluginSpec, variables: Mapping[str, str]) -> Child:
     return Child(popen.pid, os.pidfd_open(popen.pid), reader, popen)
 
 
-def spawn_helper(argv: list[str]) -> subprocess.Popen[bytes]:
-    """Start a helper of our own in a session of its own, fed through its standard input.
+def spawn_helper(argv: list[str], keep: int) -> subprocess.Popen[bytes]:
+    """Start a helper of our own in a session of its own, fed through its standard input, with one descriptor of ours.
 
     Raises:
         SpawnError: It could not be started.
@@ -98,7 +98,7 @@ def spawn_helper(argv: list[str]) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
-            close_fds=True,
+            pass_fds=(keep,),
         )
     except OSError as error:
         raise SpawnError(f"cannot start {argv[0]}: {error.strerror}") from error

@@ -5,12 +5,14 @@ folder, and the files in shared memory whose names begin with the prefix. The lo
 the kernel lets go of it however the process ends.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ __all__ = ["RunFolder", "base_folder", "remove_leftovers"]
 
 SHARED_MEMORY = Path("/dev/shm")
 LOCK, SOCKET, ROOT = "lock", "control.sock", "shm"
+CLAIM_SECONDS = 3.0
+CLAIM_PAUSE_SECONDS = 0.02
 MAX_BASE_BYTES = 40
 """Above it the root and prefix of a domain would not fit into what iceoryx2 allows."""
 
@@ -33,11 +37,12 @@ class RunFolder:
     Attributes:
         path: The folder, 0700.
         domain: What its processes share memory in.
+        lock: The descriptor that holds the lock.
     """
 
     path: Path
     domain: Domain
-    _lock: int
+    lock: int
 
     @property
     def socket(self) -> Path:
@@ -59,13 +64,7 @@ class RunFolder:
         remove_leftovers(base)
         name = domain or f"{hashlib.sha256(os.fsencode(manifest)).hexdigest()[:8]}-{secrets.token_hex(3)}"
         path = base / name
-        try:
-            path.mkdir(mode=0o700, exist_ok=domain is not None)
-            lock = _lock(path)
-        except OSError as error:
-            raise MalboxError(f"cannot make the folder {path}: {error.strerror}") from error
-        if lock is None:
-            raise MalboxError(f"another supervisor runs in the domain {name!r}: {_holder(path)}")
+        lock = _claim(path, wait=domain is not None)
         os.truncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
         if domain == "default":
@@ -78,7 +77,9 @@ class RunFolder:
     def remove(self) -> None:
         """Remove the folder and what is left in shared memory. To be called when none of its processes is left."""
         _remove(self.path)
-        os.close(self._lock)
+        os.close(self.lock)
+        with suppress(OSError):
+            self.path.parent.rmdir()  # it stays where another run has its folder in it
 
 
 def prefix_of(name: str) -> str:
@@ -140,15 +141,58 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def _claim(path: Path, *, wait: bool) -> int:
+    """Make a run's folder and lock it; return the descriptor that holds the lock.
+
+    A killed run's guardian holds its lock until it has cleaned up. With `wait` it is waited for: the name is wanted.
+
+    Raises:
+        MalboxError: It cannot be made, or a living supervisor has it.
+    """
+    give_up_at = time.monotonic() + CLAIM_SECONDS
+    while True:
+        try:
+            base_folder()
+            path.mkdir(mode=0o700, exist_ok=True)
+            lock = _lock(path)
+        except FileNotFoundError:
+            lock = None  # a run that ended has just removed the folder
+        except OSError as error:
+            raise MalboxError(f"cannot make the folder {path}: {error.strerror}") from error
+        if lock is not None:
+            return lock
+        if time.monotonic() > give_up_at or (wait and _holder_lives(path)):
+            raise MalboxError(f"another supervisor runs in the domain {path.name!r}: {_holder(path)}")
+        time.sleep(CLAIM_PAUSE_SECONDS)
+
+
 def _lock(folder: Path) -> int | None:
-    """Lock a run's folder, and return the descriptor that holds the lock; None: a living process has it."""
+    """Lock a run's folder, and return the descriptor that holds the lock; None: a living process has it.
+
+    Raises:
+        FileNotFoundError: The folder was removed meanwhile.
+    """
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had the lock before may have removed the file that was opened here.
+        if not os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK)):
+            raise FileNotFoundError(errno.ENOENT, "it was removed", str(folder))
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
+
+
+def _holder_lives(folder: Path) -> bool:
+    try:
+        os.kill(int((folder / LOCK).read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _holder(folder: Path) -> str:

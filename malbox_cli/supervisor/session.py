@@ -96,7 +96,7 @@ def open_session(
     with ExitStack() as stack:
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
-        guard = Guard(folder.path, folder.domain.prefix)
+        guard = Guard(folder.path, folder.domain.prefix, folder.lock)
         stack.callback(guard.done)
         poller = Poller()
         stack.callback(poller.close)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import open_regular_file
 from malbox_cli.supervisor.actions import SendTask, StoreFile, StorePiece
-from malbox_cli.supervisor.events import Event, ResponsesBroken, ResultNotStored, SendFailed, TaskSaid
+from malbox_cli.supervisor.events import Event, ResponsesBroken, SendFailed, TaskSaid
 from plugin_runtime.errors import ProtocolError, TransportError, UnknownValue
 from plugin_runtime.ports.base import ResponseStream, SupervisorPorts
 from plugin_runtime.wire.chunks import Reassembler
@@ -104,16 +104,16 @@ class TaskStreams:
 
     def store_file(self, action: StoreFile) -> None:
         """Open a plugin's file, and hand it to the writer."""
+        if (task := self._open.get(action.task_id)) is not None:
+            task.unwritten += 1
         try:
             descriptor = open_regular_file(action.path)
         except OSError as error:
+            # The answer waits its turn behind the results before it, as any other.
             why = f"cannot open {action.path}: {error.strerror or error}"
-            self._handle(ResultNotStored(action.task_id, action.name, why))
-            self.grant(action.task_id)
-            return
-        if (task := self._open.get(action.task_id)) is not None:
-            task.unwritten += 1
-        self._writer.copy(action.task_id, action.name, descriptor)
+            self._writer.refuse(action.task_id, action.name, why)
+        else:
+            self._writer.copy(action.task_id, action.name, descriptor)
 
     def written(self, task_id: int) -> None:
         """Take note that a frame of a task is on disk: there is room for another."""

@@ -1,10 +1,11 @@
 """A task as the supervisor keeps it, and the moves that its state can make."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from malbox_cli.control.records import Outcome
+from malbox_cli.control.records import Outcome, Result, TaskWarning
 
 __all__ = ["Task", "TaskState"]
 
@@ -56,7 +57,8 @@ class Task:
         error: Why.
         kill_at: When its plugin is killed because it did not answer the cancel.
         storing: How many results are on their way to disk.
-        results: How many results were announced.
+        results: How many results arrived whole.
+        held: What is to be announced behind a result that is on its way to disk, in order; None stands for such a one.
         unfinished: Name, bytes so far and bytes in all of the result that is arriving.
         lost: The results that could not be stored, each with the reason.
         message: What has arrived of a progress, an error or a path that came in pieces.
@@ -76,6 +78,7 @@ class Task:
     kill_at: float | None = None
     storing: int = 0
     results: int = 0
+    held: deque[Result | TaskWarning | None] = field(default_factory=deque)
     unfinished: tuple[str, int, int] | None = None
     lost: list[str] = field(default_factory=list)
     message: bytearray = field(default_factory=bytearray)
