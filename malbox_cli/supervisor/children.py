@@ -10,7 +10,8 @@ from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.log_lines import LineSplitter
 from malbox_cli.supervisor.poller import Poller
-from malbox_cli.supervisor.processes import Child, spawn
+from malbox_cli.supervisor.processes import Child, kill_strays, spawn
+from plugin_runtime.environment import INSTANCE
 
 __all__ = ["Children"]
 
@@ -50,6 +51,7 @@ class Children:
         self._variables = variables
         self._on_line = on_line
         self._children: dict[str, Child] = {}
+        self._marks: dict[str, str] = {}
         self._splitters: dict[str, LineSplitter] = {}
 
     def get(self, plugin_id: str) -> Child | None:
@@ -69,6 +71,7 @@ class Children:
         """
         instance = secrets.token_hex(8)
         child = spawn(spec, self._variables(spec, instance))
+        self._marks[spec.id] = f"{INSTANCE}={instance}"
         self._guard.spawned(child.pid)
         self._children[spec.id] = child
         self._splitters[spec.id] = LineSplitter()
@@ -83,9 +86,13 @@ class Children:
             child.signal(number)
 
     def reap(self, plugin_id: str) -> tuple[int, ExitStatus]:
-        """Return the pid and the status of a process that has ended, after handing on the last that it printed."""
+        """Return the pid and the status of a process that has ended, after handing on the last that it printed.
+
+        What it had started ends too.
+        """
         child = self._children[plugin_id]
         status = child.reap()
+        kill_strays(self._marks.pop(plugin_id))
         self._read(plugin_id, MAX_READS_AT_THE_END)
         for line in self._splitters[plugin_id].finish():
             self._on_line(plugin_id, line)
