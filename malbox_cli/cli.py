@@ -74,13 +74,20 @@ def main() -> None:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; Python must not try to flush it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # What the commands can do something about they have met; what is left is the machine's, such as a full disk.
+        # A reader that has gone, as `head` does, is met by click: it ends the process with 1.
+        _drop_output()
+        click.echo(f"malbox: {error}", err=True)
         code = 1
     except Exception as error:  # noqa: BLE001 - what is not ours is raised again
         code = _explain(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Let nobody have what could not be written: Python would try again at its end, and fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: Exception) -> int:

@@ -1,5 +1,6 @@
 """What several commands share: options, and how they find the manifest and its supervisor."""
 
+import math
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +28,24 @@ __all__ = [
     "verbose_option",
 ]
 
+MAX_SECONDS = 365 * 24 * 3600
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.ParamType):
+    """A time limit: more than nothing, and no more than a year, which every clock and every wait can hold."""
+
+    name = "seconds"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= MAX_SECONDS:
+            self.fail(f"{value!r} is not a number of seconds above 0, such as 30 or 0.5", param, ctx)
+        return seconds
 
 
 class NoSupervisor(MalboxError):
@@ -62,9 +80,7 @@ def verbose_option(function: F) -> F:
 
 def timeout_option(help_text: str) -> Callable[[F], F]:
     """Add ``--timeout``."""
-    return click.option(
-        "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", default=None, help=help_text
-    )
+    return click.option("--timeout", type=Seconds(), metavar="SECONDS", default=None, help=help_text)
 
 
 def settings_option(function: F) -> F:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 EXIT_NOT_READY = 3
+PIPED_WIDTH = 10_000
+"""Columns where nobody looks: what reads the table from a pipe wants a line for each plugin."""
 STYLES = {"READY": "green", "FAILED": "bold red", "STARTING": "yellow", "STOPPING": "yellow"}
 
 
@@ -58,6 +60,8 @@ def _print_table(status: "SupervisorStatus") -> None:
     from malbox_cli.output.text import human_duration, human_size, safe
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
     console.print(
         f"supervisor {status.pid}, up {human_duration(status.uptime)}, domain {status.domain}",
         style="dim",
