@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StartAsked:
-    """Start every plugin that is not running."""
+    """Start every plugin that was not started yet."""
 
 
 @dataclass(frozen=True, slots=True)

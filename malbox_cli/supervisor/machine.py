@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterable
+from typing import Literal
 
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.manifest.units import format_duration
@@ -34,6 +35,8 @@ from malbox_cli.supervisor.plugins import PluginRecord
 
 __all__ = ["Machine"]
 
+Level = Literal["info", "warning", "error"]
+
 LINGER_SECONDS = 2.0
 """How long a process may live on after it said PluginStopped."""
 
@@ -54,6 +57,7 @@ class Machine:
         self._out: list[Action] = []
         self._desk = TaskDesk(self._plugins, self._out)
         self._stopping = False
+        self._killing = False
 
     @property
     def plugins(self) -> tuple[PluginRecord, ...]:
@@ -68,15 +72,13 @@ class Machine:
     @property
     def has_ended(self) -> bool:
         """Whether it was told to stop, and no process and no task is left."""
-        return self._stopping and self._desk.is_empty and all(plugin.state.is_over for plugin in self._plugins.values())
+        nobody_left = all(plugin.has_no_process for plugin in self._plugins.values())
+        return self._stopping and nobody_left and self._desk.is_empty
 
     @property
     def nothing_runs(self) -> bool:
-        """Whether no plugin has a process, and none is about to get one."""
-        return all(
-            plugin.state.is_over and plugin.state is not PluginState.PENDING and not plugin.respawn
-            for plugin in self._plugins.values()
-        )
+        """Whether every plugin was started and none has a process any more, or is about to get one."""
+        return all(plugin.is_gone for plugin in self._plugins.values())
 
     def next_deadline(self) -> float | None:
         """Return when `Tick` has something to do at the latest; None: never."""
@@ -139,28 +141,32 @@ class Machine:
             case Tick():
                 self._tick(now)
 
-    def _say(self, plugin: PluginRecord, text: str, level: str = "info") -> None:
-        match level:
-            case "info":
-                self._out.append(Say("info", f"{plugin.id}: {text}"))
-            case _:
-                self._out.append(Say("error", f"{plugin.id}: {text}"))
+    def _say(self, plugin: PluginRecord, text: str, level: Level = "info") -> None:
+        self._out.append(Say(level, f"{plugin.id}: {text}"))
 
     def _start_all(self) -> None:
-        self._out += [Spawn(plugin.id) for plugin in self._plugins.values() if plugin.state is PluginState.PENDING]
+        for plugin in self._plugins.values():
+            if plugin.state is PluginState.PENDING and not plugin.spawning:
+                self._spawn(plugin)
+
+    def _spawn(self, plugin: PluginRecord) -> None:
+        plugin.spawning = True
+        self._out.append(Spawn(plugin.id))
 
     def _spawned(self, event: Spawned, now: float) -> None:
         plugin = self._plugins[event.plugin_id]
         plugin.move(PluginEvent.SPAWNED, "waiting for PluginStarted", now)
         plugin.pid, plugin.instance, plugin.spawned_at = event.pid, event.instance, now
         plugin.hello = plugin.ready_at = plugin.doom = plugin.term_at = plugin.kill_at = None
-        plugin.said_stopped = plugin.respawn = False
-        if self._stopping:
+        plugin.said_stopped = plugin.respawn = plugin.spawning = False
+        if self._killing:
+            self._kill(plugin, now)
+        elif self._stopping:
             self._stop_plugin(plugin, now)
 
     def _spawn_failed(self, event: SpawnFailed, now: float) -> None:
         plugin = self._plugins[event.plugin_id]
-        plugin.respawn = False
+        plugin.spawning = False
         plugin.move(PluginEvent.SPAWN_FAILED, event.error, now)
         self._say(plugin, event.error, "error")
         self._desk.plugin_ended(plugin, f"could not be started ({event.error})", now, keep_queue=False)
@@ -168,11 +174,13 @@ class Machine:
     def _plugin_started(self, event: PluginStarted, now: float) -> None:
         plugin = self._plugins[event.plugin_id]
         stale = event.hello is not None and bool(event.hello.instance) and event.hello.instance != plugin.instance
-        if not event.is_ours or stale or plugin.state is not PluginState.STARTING or plugin.doom is not None:
-            self._say(plugin, f"ignored PluginStarted of process {event.pid} while {plugin.state.value}", "error")
+        if event.is_ours and not stale and (plugin.state is PluginState.STOPPING or plugin.doom is not None):
+            return  # it got ready just when it was told to end
+        if not event.is_ours or stale or plugin.state is not PluginState.STARTING:
+            self._say(plugin, f"ignored PluginStarted of process {event.pid} while {plugin.state.value}", "warning")
             return
         plugin.move(PluginEvent.STARTED, "it takes tasks", now)
-        plugin.hello, plugin.ready_at = event.hello, now
+        plugin.hello, plugin.ready_at, plugin.said_stopped = event.hello, now, False
         assert plugin.spawned_at is not None
         self._say(plugin, f"READY after {now - plugin.spawned_at:.2f} s (process {plugin.pid})")
         self._desk.dispatch(plugin, now)
@@ -181,8 +189,8 @@ class Machine:
         plugin = self._plugins[event.plugin_id]
         if not event.is_ours or plugin.state.is_over:
             return
-        plugin.said_stopped = True
-        if plugin.state is PluginState.READY:
+        first, plugin.said_stopped = not plugin.said_stopped, True
+        if first and plugin.state is not PluginState.STARTING and plugin.doom is None:
             plugin.set_ladder(now + LINGER_SECONDS, now + LINGER_SECONDS + self._stop_timeout / 2)
 
     def _process_exited(self, event: ProcessExited, now: float) -> None:
@@ -201,32 +209,34 @@ class Machine:
         else:
             why = f"{how} without saying PluginStopped"
         stopping = plugin.state is PluginState.STOPPING
+        # What was told to stop by SIGTERM may just die of it; a plugin without a handler for it does.
+        in_peace = in_order or (stopping and plugin.doom is None and event.status.signal == signal.SIGTERM)
         plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
         plugin.pid, plugin.last_exit = None, event.status
         plugin.term_at = plugin.kill_at = None
-        if stopping and in_order:
+        if stopping and in_peace:
             self._say(plugin, "stopped")
         else:
             self._say(plugin, why, "info" if was_ready and in_order else "error")
-        respawn = plugin.respawn and not self._stopping
+        respawn, plugin.respawn = plugin.respawn and not self._stopping, False
         self._desk.plugin_ended(plugin, why, now, keep_queue=respawn)
         self._out.append(CleanUp(plugin.id, event.pid))
         if respawn:
             plugin.restarts += 1
-            self._out.append(Spawn(plugin.id))
+            self._spawn(plugin)
 
     def _stop(self, reason: str, now: float) -> None:
         if self._stopping:
             return
         self._stopping = True
         self._out.append(Say("info", f"stopping: {reason}"))
-        self._desk.cancel_all(STOPPING, now)
+        self._desk.close(STOPPING, now)
         self._out.append(SendShutdown())
         for plugin in self._plugins.values():
             self._stop_plugin(plugin, now)
 
     def _stop_plugin(self, plugin: PluginRecord, now: float) -> None:
-        if plugin.state.is_over and plugin.state is not PluginState.PENDING:
+        if plugin.is_gone:
             return
         # A process that does not listen to the event channel yet hears of the end only through a signal.
         listens = plugin.state is PluginState.READY
@@ -239,20 +249,27 @@ class Machine:
                 self._climb(plugin, now)
 
     def _kill_all(self, now: float) -> None:
+        self._killing = True
         self._stop("killed on request", now)
         for plugin in self._plugins.values():
             if not plugin.state.is_over:
-                plugin.kill_at = now
-                self._climb(plugin, now)
+                self._kill(plugin, now)
+
+    def _kill(self, plugin: PluginRecord, now: float) -> None:
+        plugin.move(PluginEvent.STOP_ASKED, "told to stop", now)
+        plugin.doom = plugin.doom or "was killed on request"
+        plugin.kill_at = now
+        self._climb(plugin, now)
 
     def _tick(self, now: float) -> None:
         for plugin_id in self._desk.tick(now):
             plugin = self._plugins[plugin_id]
-            plugin.doom = (
-                f"was killed because its handler did not end within {format_duration(CANCEL_GRACE)} of a cancel"
-            )
-            plugin.respawn = not self._stopping
-            plugin.kill_at = now
+            if plugin.takes_tasks:  # otherwise it is told to end anyway, and its ladder ends it
+                plugin.doom = (
+                    f"was killed because its handler did not end {format_duration(CANCEL_GRACE)} after a cancel"
+                )
+                plugin.respawn = True
+                plugin.kill_at = now
         for plugin in self._plugins.values():
             self._check_start(plugin, now)
             self._climb(plugin, now)
@@ -267,15 +284,18 @@ class Machine:
     def _climb(self, plugin: PluginRecord, now: float) -> None:
         """Send the signals whose time has come."""
         if plugin.state.is_over:
-            plugin.term_at = plugin.kill_at = None
             return
-        if plugin.term_at is not None and plugin.term_at <= now:
-            plugin.term_at = None
-            self._out += [Signal(plugin.id, signal.SIGTERM), Signal(plugin.id, signal.SIGCONT)]
         if plugin.kill_at is not None and plugin.kill_at <= now:
             plugin.kill_at = plugin.term_at = None
             if plugin.doom is None:
-                plugin.doom = f"was killed because it did not stop within {format_duration(self._stop_timeout)}"
-                if self._stopping and not plugin.said_stopped:
-                    self._say(plugin, "does not stop; killing it", "error")
+                plugin.doom = f"was killed because it did not end within {self._patience(plugin)}"
+            self._say(plugin, "killing it", "warning")
             self._out.append(Signal(plugin.id, signal.SIGKILL))
+        elif plugin.term_at is not None and plugin.term_at <= now:
+            plugin.term_at = None
+            self._out += [Signal(plugin.id, signal.SIGTERM), Signal(plugin.id, signal.SIGCONT)]
+
+    def _patience(self, plugin: PluginRecord) -> str:
+        if plugin.state is PluginState.STOPPING:
+            return f"{format_duration(self._stop_timeout)} (stop_timeout)"
+        return f"{format_duration(LINGER_SECONDS + self._stop_timeout / 2)} of saying PluginStopped"

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-__all__ = ["PluginEvent", "PluginState", "next_plugin_state"]
+__all__ = ["TABLE", "PluginEvent", "PluginState", "next_plugin_state"]
 
 
 class PluginState(Enum):

@@ -39,6 +39,7 @@ class PluginRecord:
         said_stopped: Whether its process said PluginStopped.
         doom: Why its process is being killed; becomes the reason once it ended.
         respawn: Whether its process is started again once it ended.
+        spawning: Whether its process is being started: Spawned or SpawnFailed is still to come.
         term_at: When it gets SIGTERM.
         kill_at: When it gets SIGKILL.
         queue: The tasks that wait for it, by number.
@@ -60,6 +61,7 @@ class PluginRecord:
     said_stopped: bool = False
     doom: str | None = None
     respawn: bool = False
+    spawning: bool = False
     term_at: float | None = None
     kill_at: float | None = None
     queue: deque[int] = field(default_factory=deque)
@@ -70,6 +72,21 @@ class PluginRecord:
     def id(self) -> str:
         """The plugin's id."""
         return self.spec.id
+
+    @property
+    def has_no_process(self) -> bool:
+        """Whether it has no process and none is being started."""
+        return self.state.is_over and not self.spawning
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it had a process and will not get another one by itself: no task of it can be done any more."""
+        return self.has_no_process and self.state is not PluginState.PENDING
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether a task can be sent to its process now, which may be busy with another one."""
+        return self.state is PluginState.READY and not self.said_stopped and self.doom is None
 
     def knows(self, extension: str) -> bool:
         """Whether its process said that it knows an extension of the protocol."""

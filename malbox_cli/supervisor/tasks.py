@@ -7,7 +7,7 @@ from enum import Enum
 
 from malbox_cli.control.records import Outcome, Result, TaskWarning
 
-__all__ = ["Task", "TaskState"]
+__all__ = ["MOVES", "Task", "TaskState"]
 
 
 class TaskState(Enum):
@@ -33,7 +33,7 @@ _ENDS = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELED, _S.TIMEOUT})
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     _S.READING: frozenset({_S.QUEUED, _S.FAILED, _S.CANCELED}),
     _S.QUEUED: frozenset({_S.RUNNING, _S.FAILED, _S.CANCELED}),
-    _S.RUNNING: frozenset({_S.STORING}) | _ENDS,
+    _S.RUNNING: frozenset({_S.STORING}),
     _S.STORING: _ENDS,
     **{end: frozenset() for end in _ENDS},
 }

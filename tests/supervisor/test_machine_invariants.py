@@ -1,0 +1,273 @@
+"""What has to be true of the machine whatever happens, in whatever order."""
+
+from collections import deque
+
+from histories import History, of, records, spec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+
+from malbox_cli.control.records import Accepted, Ended, Refused
+from malbox_cli.supervisor import events
+from malbox_cli.supervisor.actions import (
+    Action,
+    CleanUp,
+    CloseTask,
+    Emit,
+    Grant,
+    ReadSample,
+    SendTask,
+    Spawn,
+    StoreFile,
+    StorePiece,
+)
+from malbox_cli.supervisor.plugin_state import TABLE, PluginState
+from plugin_runtime.wire.messages import DataFormat, Piece, ResponseKind
+
+PLUGINS = ("a", "b")
+NEXT = {state: {after for (before, _), after in TABLE.items() if before is state} for state in PluginState}
+WHOLE, FIRST, MIDDLE, LAST = (True, True), (True, False), (False, False), (False, True)
+JSON_DATA = st.sampled_from([b"1", b'{"progress": 0.5}', b'{"progress": 1, "warning": "w"}', b"{", b"", b"\xff", b"/f"])
+
+
+class World(RuleBasedStateMachine):
+    """A machine, and a world that answers its actions in any order that the reactor could."""
+
+    tasks = Bundle("tasks")
+
+    @initialize()
+    def begin(self) -> None:
+        self.history = History(
+            spec("a", task_timeout=20.0), spec("b", start_timeout=4.0, task_timeout=None), stop_timeout=6.0
+        )
+        self.spawning: set[str] = set()
+        self.alive: set[str] = set()
+        self.open: dict[int, str] = {}
+        self.reading: list[int] = []
+        self.disk: deque[tuple[int, str]] = deque()
+        self.accepted: set[int] = set()
+        self.made: set[int] = set()
+        self.over: set[int] = set()
+
+    def do(self, event: events.Event) -> list[Action]:
+        before = {plugin.id: plugin.state for plugin in self.history.machine.plugins}
+        actions = self.history.do(event)
+        for plugin in self.history.machine.plugins:
+            was, now = before[plugin.id], plugin.state
+            assert was is now or now in NEXT[was] | {later for next_ in NEXT[was] for later in NEXT[next_]}
+        self.look_at(actions)
+        return actions
+
+    def look_at(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Spawn():
+                    assert action.plugin_id not in self.spawning | self.alive
+                    self.spawning.add(action.plugin_id)
+                case CleanUp():
+                    assert action.plugin_id not in self.open.values(), "memory is cleaned under an open stream"
+                    assert action.plugin_id not in self.spawning, "memory is cleaned after the next process is spawned"
+                case SendTask():
+                    assert action.plugin_id in self.alive
+                    assert action.plugin_id not in self.open.values(), "two tasks at once"
+                    assert action.task_id in self.accepted
+                    self.open[action.task_id] = action.plugin_id
+                case CloseTask():
+                    del self.open[action.task_id]
+                case ReadSample():
+                    self.reading.append(action.task_id)
+                    self.made.add(action.task_id)
+                case StorePiece() | StoreFile():
+                    if isinstance(action, StoreFile) or action.is_last:
+                        self.disk.append((action.task_id, action.name))
+                case Emit():
+                    self.look_at_record(action)
+
+    def look_at_record(self, action: Emit) -> None:
+        record = action.record
+        if isinstance(record, Refused):
+            return
+        if isinstance(record, Accepted):
+            self.accepted.add(record.task)
+        assert record.task not in self.over, f"{record} came after the end"
+        if isinstance(record, Ended):
+            self.over.add(record.task)
+            assert record.task not in self.open, "a task ended whose stream is open"
+        else:
+            assert record.task in self.accepted
+
+    # What can happen.
+
+    @rule()
+    def start(self) -> None:
+        self.do(events.StartAsked())
+
+    @precondition(lambda self: self.spawning)
+    @rule(data=st.data(), works=st.sampled_from([True, True, True, False]))
+    def spawn(self, data: st.DataObject, *, works: bool) -> None:
+        plugin_id = data.draw(st.sampled_from(sorted(self.spawning)))
+        self.spawning.remove(plugin_id)
+        if works:
+            self.alive.add(plugin_id)
+            self.look_at(self.history.spawned(plugin_id))
+        else:
+            self.do(events.SpawnFailed(plugin_id, "no"))
+
+    @rule(
+        plugin_id=st.sampled_from(PLUGINS),
+        is_ours=st.sampled_from([True, True, True, False]),
+        instance=st.sampled_from([None, None, "stale", ""]),
+        says_hello=st.booleans(),
+    )
+    def plugin_started(self, plugin_id: str, instance: str | None, *, is_ours: bool, says_hello: bool) -> None:
+        is_ours = is_ours and plugin_id in self.alive
+        self.look_at(self.history.started(plugin_id, is_ours=is_ours, instance=instance, says_hello=says_hello))
+
+    @rule(plugin_id=st.sampled_from(PLUGINS), is_ours=st.booleans())
+    def plugin_stopped(self, plugin_id: str, *, is_ours: bool) -> None:
+        self.look_at(self.history.stopped(plugin_id, is_ours=is_ours))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), code=st.sampled_from([0, 0, 1, -9, -15]))
+    def exit(self, data: st.DataObject, code: int) -> None:
+        plugin_id = data.draw(st.sampled_from(sorted(self.alive)))
+        self.end_process(plugin_id, code)
+
+    def end_process(self, plugin_id: str, code: int) -> None:
+        self.alive.remove(plugin_id)
+        actions = self.history.exited(plugin_id, code=None if code < 0 else code, signal=-code if code < 0 else None)
+        self.look_at(actions)
+        assert len(of(CleanUp, actions)) == 1
+
+    @rule(
+        target=tasks,
+        plugin_id=st.sampled_from([*PLUGINS, "c"]),
+        client=st.integers(1, 2),
+        timeout=st.sampled_from([None, 3.0, float("inf")]),
+    )
+    def submit(self, plugin_id: str, client: int, timeout: float | None) -> int:
+        actions = self.do(events.Submit(client, plugin_id, "/s", {}, timeout))
+        reads, refusals = of(ReadSample, actions), records(Refused, actions)
+        assert len(reads) + len(refusals) == 1
+        return reads[0].task_id if reads else 0
+
+    @precondition(lambda self: self.reading)
+    @rule(data=st.data(), readable=st.sampled_from([True, True, True, False]))
+    def sample_read(self, data: st.DataObject, *, readable: bool) -> None:
+        task = data.draw(st.sampled_from(self.reading))
+        self.reading.remove(task)
+        self.do(events.SampleRead(task, "00") if readable else events.SampleUnreadable(task, "no"))
+
+    @precondition(lambda self: self.open)
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(ResponseKind),
+        format_=st.sampled_from([DataFormat.JSON, DataFormat.BYTES]),
+        where=st.sampled_from([WHOLE, WHOLE, FIRST, MIDDLE, LAST]),
+        content=JSON_DATA,
+        is_final=st.sampled_from([False, False, False, True]),
+    )
+    def say(
+        self,
+        data: st.DataObject,
+        kind: ResponseKind,
+        format_: DataFormat,
+        where: tuple[bool, bool],
+        content: bytes,
+        *,
+        is_final: bool,
+    ) -> None:
+        task = data.draw(st.sampled_from(sorted(self.open)))
+        is_final = is_final and where[1]
+        piece = Piece(task, kind, format_, "n", len(content), 0, content, *where, is_final)
+        actions = self.do(events.TaskSaid(piece))
+        credits_given = len(of(Grant, actions)) + len(of(StorePiece, actions)) + len(of(StoreFile, actions))
+        if task in self.open:
+            assert credits_given == 1, "a frame gives its credit back once, now or when it is on disk"
+        else:
+            assert credits_given <= 1
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), how=st.sampled_from(["completes", "broken", "not sent"]))
+    def end_task(self, data: st.DataObject, how: str) -> None:
+        task = data.draw(st.sampled_from(sorted(self.open)))
+        match how:
+            case "completes":
+                final = Piece(task, ResponseKind.RESULT, DataFormat.BYTES, "", 0, 0, b"", True, True, True)
+                self.do(events.TaskSaid(final))
+            case "broken":
+                self.do(events.ResponsesBroken(task, "no"))
+            case _:
+                self.do(events.SendFailed(task, "no"))
+        assert task not in self.open
+
+    @precondition(lambda self: self.disk)
+    @rule(outcome=st.sampled_from(["stored", "stored", "no json", "lost"]))
+    def disk_answers(self, outcome: str) -> None:
+        task, name = self.disk.popleft()
+        if outcome == "lost":
+            self.do(events.ResultNotStored(task, name, "no"))
+        else:
+            self.do(events.ResultStored(task, name, "json", "/r", 1, "00", json_is_valid=outcome == "stored"))
+
+    @rule(task=tasks)
+    def cancel(self, task: int) -> None:
+        self.do(events.CancelAsked(task))
+
+    @rule(task=consumes(tasks))
+    def late_news(self, task: int) -> None:
+        if task in self.history.ended:
+            actions = self.do(events.ResponsesBroken(task, "late")) + self.do(events.SendFailed(task, "late"))
+            assert actions == []
+
+    @rule(client=st.integers(1, 2))
+    def client_leaves(self, client: int) -> None:
+        self.do(events.ClientLeft(client))
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 2.0, 3.0, 5.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.look_at(self.history.wait(seconds))
+
+    @rule()
+    def tick_without_need(self) -> None:
+        self.do(events.Tick())
+        deadline = self.history.machine.next_deadline()
+        assert deadline is None or deadline > self.history.now
+
+    @rule(kill=st.sampled_from([False, False, True]))
+    def stop(self, *, kill: bool) -> None:
+        self.do(events.KillAsked() if kill else events.StopAsked("x"))
+
+    @invariant()
+    def it_has_ended_only_when_nothing_is_left(self) -> None:
+        if self.history.machine.has_ended:
+            assert not self.spawning | self.alive
+            assert not self.open
+            assert self.history.ended.keys() == self.made
+
+    @invariant()
+    def what_has_no_process_says_so(self) -> None:
+        for plugin in self.history.machine.plugins:
+            assert (plugin.pid is not None) == (plugin.id in self.alive)
+            assert plugin.spawning == (plugin.id in self.spawning)
+
+    def teardown(self) -> None:
+        """Stop: with everything answered it has to end, each task exactly once."""
+        self.do(events.StopAsked("the end"))
+        self.look_at(self.history.wait(1000))
+        while self.spawning or self.alive:
+            for plugin_id in sorted(self.spawning):
+                self.spawning.remove(plugin_id)
+                self.alive.add(plugin_id)
+                self.look_at(self.history.spawned(plugin_id))
+            for plugin_id in sorted(self.alive):
+                self.end_process(plugin_id, -9)
+        while self.disk:
+            self.disk_answers("stored")
+        assert self.history.machine.has_ended
+        assert self.history.machine.next_deadline() is None
+        assert self.history.ended.keys() == self.made
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
