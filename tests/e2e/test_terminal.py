@@ -1,0 +1,219 @@
+"""On a terminal: a bar while it works, nothing of it afterwards, and Ctrl-C."""
+
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fcntl import ioctl
+from types import TracebackType
+from typing import Self
+
+import pytest
+from e2e_harness import PATIENCE, Place
+
+COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+
+
+class Terminal:
+    """A pseudo terminal with a command in its foreground, of which it is the controlling terminal."""
+
+    def __init__(self, place: Place, *arguments: object, env: Mapping[str, str] | None = None) -> None:
+        self._master, slave = pty.openpty()
+        ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))
+        self.settings = termios.tcgetattr(slave)
+        self.shown = ""
+        self.running = place.start(
+            *arguments,
+            env=env,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            argv=[sys.executable, "-c", BECOME_FOREGROUND, *place.argv],
+        )
+        self._slave = slave
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._master)
+        os.close(self._slave)
+
+    def wait_for(self, text: str) -> None:
+        give_up_at = time.monotonic() + PATIENCE
+        while text not in self.shown:
+            assert time.monotonic() < give_up_at, f"no {text!r} in {self.shown!r}"
+            self._read(0.05)
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def wait(self) -> int:
+        give_up_at = time.monotonic() + PATIENCE
+        while self.running.popen.poll() is None:
+            assert time.monotonic() < give_up_at, f"still runs: {self.shown!r}"
+            self._read(0.05)
+        while self._read(0.05):
+            pass
+        assert termios.tcgetattr(self._slave) == self.settings
+        return self.running.popen.returncode
+
+    def _read(self, seconds: float) -> bool:
+        if not select.select([self._master], [], [], seconds)[0]:
+            return False
+        self.shown += os.read(self._master, 1 << 16).decode()
+        return True
+
+
+BECOME_FOREGROUND = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@contextmanager
+def up(place: Place) -> Iterator[str]:
+    manifest = place.manifest("echo")
+    with place.up(manifest):
+        yield str(manifest)
+
+
+def last_screen(shown: str) -> list[str]:
+    """Return the lines that a terminal shows in the end, for the few escapes that progress bars use."""
+    lines, row, column = [""], 0, 0
+    for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.|\n", shown, re.DOTALL):
+        match token:
+            case "\r":
+                column = 0
+            case "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            case _ if token.startswith("\x1b"):
+                number = int(re.sub(r"\D", "", token) or 1)
+                if token.endswith("A"):
+                    row = max(0, row - number)
+                elif token.endswith("K"):
+                    lines[row] = "" if token == "\x1b[2K" else lines[row][:column]
+            case _:
+                lines[row] = lines[row][:column].ljust(column) + token + lines[row][column + 1 :]
+                column += 1
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def test_a_bar_is_shown_while_a_task_runs_and_is_gone_afterwards(place: Place) -> None:
+    until = place.folder / "go"
+    with (
+        up(place) as manifest,
+        Terminal(
+            place, "send-task", "-f", manifest, "echo", place.sample(), "--set", f"until={until}", "--set", "config=1"
+        ) as terminal,
+    ):
+        terminal.wait_for("50%")
+        terminal.wait_for("waiting")
+
+        until.touch()
+
+        assert terminal.wait() == 0
+    assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.rindex(HIDE_CURSOR)
+    screen = last_screen(terminal.shown)
+    assert "%" not in "".join(screen)
+    assert screen[0] == f"echo {place.folder}/sample → config"
+    assert re.fullmatch(r"echo .*/sample: completed after \d.*s", screen[-1])
+    assert COLOUR.search(terminal.shown)
+
+
+def test_ctrl_c_on_a_terminal_cancels_the_task_and_leaves_the_terminal_clean(place: Place) -> None:
+    with up(place) as manifest:
+        with Terminal(
+            place, "send-task", "-f", manifest, "echo", place.sample(), "--set", "until=/no/such"
+        ) as terminal:
+            terminal.wait_for("waiting")
+
+            terminal.type("\x03")
+
+            assert terminal.wait() == 130
+        assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.rindex(HIDE_CURSOR)
+        assert "canceled" in last_screen(terminal.shown)[-1]
+        assert "Traceback" not in terminal.shown
+        assert place.send(place.folder / "plugins.toml", "echo", place.sample()).code == 0
+
+
+def test_ctrl_c_during_a_run_stops_everything(place: Place) -> None:
+    manifest = place.manifest("echo")
+    with Terminal(place, "run", "-f", manifest, place.sample(), "--set", "until=/no/such") as terminal:
+        terminal.wait_for("waiting")
+
+        terminal.type("\x03")
+
+        assert terminal.wait() == 130
+    assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.rindex(HIDE_CURSOR)
+    assert "Traceback" not in terminal.shown
+    assert "canceled" in "".join(last_screen(terminal.shown))
+
+
+def test_ctrl_c_stops_up_in_order(place: Place) -> None:
+    with Terminal(place, "up", "-f", place.manifest("echo")) as terminal:
+        terminal.wait_for("READY")
+
+        terminal.type("\x03")
+
+        assert terminal.wait() == 130
+    assert "stopped" in terminal.shown
+
+
+def test_a_terminal_that_is_closed_stops_up(place: Place) -> None:
+    with Terminal(place, "up", "-f", place.manifest("echo")) as terminal:
+        terminal.wait_for("READY")
+    assert terminal.running.popen.wait(5) == 128 + signal.SIGHUP
+
+
+@pytest.mark.parametrize("command", ["run", "up", "status", "check"])
+def test_no_color_means_no_colour(place: Place, command: str) -> None:
+    manifest = place.manifest("echo")
+    environment = {"NO_COLOR": "1"}
+    arguments = [place.sample(), "--set", "config=1"] if command == "run" else []
+    if command == "status":
+        with place.up(manifest), Terminal(place, "status", "-f", manifest, env=environment) as terminal:
+            assert terminal.wait() == 0
+    else:
+        with Terminal(place, command, "-f", manifest, *arguments, env=environment) as terminal:
+            if command == "up":
+                terminal.wait_for("READY")
+                terminal.type("\x03")
+            assert terminal.wait() == (130 if command == "up" else 0)
+    assert not COLOUR.search(terminal.shown)
+
+
+def test_a_reader_that_goes_away_is_no_reason_for_a_traceback(place: Place) -> None:
+    manifest = place.manifest("echo")
+    run = place.start("run", "-f", manifest, "--json", place.sample(), "--set", "progress=2000", stdout=subprocess.PIPE)
+    assert run.popen.stdout is not None
+    run.popen.stdout.readline()
+
+    run.popen.stdout.close()
+
+    done = run.wait(5)
+    assert done.code == 1
+    assert done.err == ""
+
+
+def test_a_full_disk_under_standard_output_is_one_message(place: Place) -> None:
+    with open("/dev/full", "wb") as full:
+        done = place.malbox("run", "--json", "-f", place.manifest("echo"), place.sample(), stdout=full)
+
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert "No space left on device" in done.err
