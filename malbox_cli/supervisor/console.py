@@ -1,5 +1,6 @@
 """The operator's terminal, written to on a thread of its own: one that stands still must not stop the reactor."""
 
+import io
 import os
 import queue
 import sys
@@ -7,6 +8,8 @@ import threading
 import time
 from contextlib import suppress
 from typing import TextIO
+
+from malbox_cli.supervisor.log_lines import escaped
 
 __all__ = ["Console"]
 
@@ -29,6 +32,7 @@ class Console:
 
     def __init__(self, *, quiet: bool, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
+        self._fd = _descriptor_of(self._stream)
         self._quiet = quiet
         self._colour = self._stream.isatty() and "NO_COLOR" not in os.environ
         self._colours: dict[str, int] = {}
@@ -42,35 +46,57 @@ class Console:
         if self._quiet and level == "info":
             return
         code = LEVELS.get(level)
-        body = f"\x1b[{code}m{text}\x1b[0m" if code and self._colour else text
+        body = escaped(text)
+        if code and self._colour:
+            body = f"\x1b[{code}m{body}\x1b[0m"
         self._put("malbox", body, 1)
 
     def line(self, plugin_id: str, text: str) -> None:
-        """Show a line that a plugin printed."""
+        """Show a line that a plugin printed, which has to be printable."""
         colour = self._colours.setdefault(plugin_id, COLOURS[len(self._colours) % len(COLOURS)])
         self._put(plugin_id, text, colour)
 
     def close(self) -> None:
         """Show what waits, as long as the terminal takes it within a second."""
+        give_up_at = time.monotonic() + FLUSH_SECONDS
         with suppress(queue.Full):
-            self._waiting.put(None, timeout=FLUSH_SECONDS)
-        self._thread.join(FLUSH_SECONDS)
+            if self._dropped:
+                self._waiting.put(self._drop_notice(), timeout=FLUSH_SECONDS)
+            self._waiting.put(None, timeout=max(0.0, give_up_at - time.monotonic()))
+        self._thread.join(max(0.0, give_up_at - time.monotonic()))
 
     def _put(self, who: str, text: str, colour: int) -> None:
         name = f"\x1b[{colour}m{who}\x1b[0m" if self._colour else who
         line = f"{time.strftime('%H:%M:%S')} {name} | {text}\n"
         try:
             if self._dropped:
-                self._waiting.put_nowait(f"... {self._dropped} lines were dropped: the terminal did not take them\n")
+                self._waiting.put_nowait(self._drop_notice())
                 self._dropped = 0
             self._waiting.put_nowait(line)
         except queue.Full:
             self._dropped += 1
 
+    def _drop_notice(self) -> str:
+        return f"... {self._dropped} lines were dropped: the terminal did not take them\n"
+
     def _run(self) -> None:
         while (line := self._waiting.get()) is not None:
-            try:
-                self._stream.write(line)
-                self._stream.flush()
-            except (OSError, ValueError):
-                continue  # a terminal that was closed; the supervisor hears of that by a signal
+            with suppress(OSError, ValueError):  # a terminal that was closed; the supervisor hears of that by a signal
+                self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self._fd is None:
+            self._stream.write(line)
+            self._stream.flush()
+            return
+        # Past the stream and its lock: a thread that is stuck in it would make the interpreter abort at its end.
+        data = memoryview(line.encode(self._stream.encoding or "utf-8", "backslashreplace"))
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+
+def _descriptor_of(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except io.UnsupportedOperation:
+        return None  # a stream in memory

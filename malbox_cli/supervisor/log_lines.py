@@ -2,7 +2,7 @@
 
 from collections import deque
 
-__all__ = ["MAX_LINE_BYTES", "LineSplitter", "printable"]
+__all__ = ["MAX_LINE_BYTES", "LineSplitter", "escaped", "printable"]
 
 MAX_LINE_BYTES = 16 * 1024
 """A longer line is cut there, and says how much of it is missing."""
@@ -53,7 +53,11 @@ class LineSplitter:
 
 def printable(data: bytes) -> str:
     """Return text that does nothing to a terminal: what is no UTF-8 and every control character stands escaped."""
-    text = data.decode("utf-8", "backslashreplace").removesuffix("\r")
+    return escaped(data.decode("utf-8", "backslashreplace").removesuffix("\r"))
+
+
+def escaped(text: str) -> str:
+    """Return the text on one line, with everything escaped that is not to be seen but does something."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in text)
