@@ -50,8 +50,8 @@ class SampleReader:
             tasks = self._waiting.pop(path)
         try:
             digest = self._digest(path)
-        except OSError as error:
-            why = f"cannot read the sample {path}: {error.strerror or error}"
+        except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+            why = f"cannot read the sample {path}: {getattr(error, 'strerror', None) or error}"
             for task_id in tasks:
                 self._say(SampleUnreadable(task_id, why))
         else:

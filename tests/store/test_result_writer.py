@@ -1,0 +1,251 @@
+"""Results on disk."""
+
+import hashlib
+import os
+import queue
+import resource
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from malbox_cli.store import results as results_module
+from malbox_cli.store.results import ResultWriter, Written
+from malbox_cli.supervisor.events import ResultNotStored, ResultStored
+from plugin_runtime.wire.messages import DataFormat
+
+MIB = 1 << 20
+BYTES, JSON = DataFormat.BYTES, DataFormat.JSON
+Answer = ResultStored | ResultNotStored | Written
+
+
+class Store:
+    """A writer and what it has answered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self.writer = ResultWriter(folder, self.answers.put)
+
+    def put(self, task: int, name: str, data: bytes, format_: DataFormat = BYTES, cut: int = MIB) -> None:
+        starts = range(0, max(1, len(data)), cut)
+        for start in starts:
+            last = start == starts[-1]
+            self.writer.write(task, name, format_, data[start : start + cut], is_first=start == 0, is_last=last)
+
+    def next(self) -> Answer:
+        return self.answers.get(timeout=20)
+
+    def end(self) -> ResultStored | ResultNotStored:
+        """Return the next answer that is not for a mere frame."""
+        while isinstance(answer := self.next(), Written):
+            pass
+        return answer
+
+    def files(self) -> list[str]:
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "results" / "run")
+    yield store
+    store.writer.close()
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 3])
+def test_a_result_of_any_size_is_on_disk_as_it_was(store: Store, size: int) -> None:
+    data = os.urandom(size)
+    store.put(1, "dump", data)
+    answer = store.end()
+    path = store.folder / "1" / "01-dump"
+    assert answer == ResultStored(1, "dump", "bytes", str(path), size, hashlib.sha256(data).hexdigest())
+    assert path.read_bytes() == data
+
+
+def test_every_frame_is_answered_and_the_last_one_after_the_result(store: Store) -> None:
+    store.put(1, "r", b"abc", cut=1)
+    kinds = [type(store.next()) for _ in range(4)]
+    assert kinds == [Written, Written, ResultStored, Written]
+
+
+def test_folders_are_0700_and_files_0600(store: Store) -> None:
+    before = os.umask(0)
+    try:
+        store.put(1, "r", b"x")
+        store.end()
+    finally:
+        os.umask(before)
+    for folder in (store.folder.parent, store.folder, store.folder / "1"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((store.folder / "1" / "01-r").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("../../../etc/passwd", "01-_.._.._etc_passwd"),
+        ("/etc/passwd", "01-_etc_passwd"),
+        ("..", "01-result"),
+        ("", "01-result"),
+        ("a\x00b\nc", "01-a_b_c"),
+        ("x" * 255, "01-" + "x" * 80),
+        ("ünïcode", "01-_n_code"),
+    ],
+)
+def test_a_result_s_name_never_leads_out_of_its_task_s_folder(store: Store, name: str, file: str) -> None:
+    store.put(7, name, b"x")
+    answer = store.end()
+    assert isinstance(answer, ResultStored)
+    assert answer.name == name
+    assert store.files() == [f"7/{file}"]
+    assert Path(answer.path).parent == store.folder / "7"
+
+
+def test_results_of_one_name_are_kept_apart(store: Store) -> None:
+    for data in (b"1", b"2"):
+        store.put(1, "r", data)
+    first, second = store.end(), store.end()
+    assert isinstance(first, ResultStored)
+    assert isinstance(second, ResultStored)
+    assert (Path(first.path).read_bytes(), Path(second.path).read_bytes()) == (b"1", b"2")
+
+
+def test_answers_come_in_the_order_of_what_was_given(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"f" * (3 * MIB))
+    store.put(1, "a", b"x" * (4 * MIB))
+    store.writer.copy(1, "b", os.open(tmp_path / "file", os.O_RDONLY))
+    store.writer.refuse(1, "c", "cannot open it")
+    store.put(2, "d", b"")
+    store.put(1, "e", b"[1]", JSON)
+    assert [(answer.task_id, answer.name) for answer in (store.end() for _ in range(5))] == [
+        (1, "a"),
+        (1, "b"),
+        (1, "c"),
+        (2, "d"),
+        (1, "e"),
+    ]
+
+
+def test_a_refused_result_is_answered_as_any_other(store: Store) -> None:
+    store.writer.refuse(3, "r", "cannot open it")
+    assert [store.next(), store.next()] == [ResultNotStored(3, "r", "cannot open it"), Written(3)]
+
+
+@pytest.mark.parametrize(
+    ("data", "valid"),
+    [(b'{"a": 1}', True), (b"{", False), (b"", False), (b"NaN", False), (b"[" * 5000, False)],
+    ids=repr,
+)
+def test_what_says_it_is_json_is_looked_at(store: Store, data: bytes, *, valid: bool) -> None:
+    store.put(1, "r", data, JSON)
+    answer = store.end()
+    assert isinstance(answer, ResultStored)
+    assert (answer.format, answer.json_is_valid) == ("json", valid)
+    assert answer.path.endswith("/01-r.json")
+
+
+def test_json_that_is_too_large_is_believed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_module, "MAX_CHECKED_JSON", 3)
+    store.put(1, "r", b"{oops", JSON)
+    answer = store.end()
+    assert isinstance(answer, ResultStored)
+    assert answer.json_is_valid
+
+
+def test_a_file_is_copied_and_closed(store: Store, tmp_path: Path) -> None:
+    data = os.urandom(2 * MIB + 7)
+    (tmp_path / "file").write_bytes(data)
+    descriptor = os.open(tmp_path / "file", os.O_RDONLY)
+    store.writer.copy(1, "f", descriptor)
+    answer = store.end()
+    assert isinstance(answer, ResultStored)
+    assert (answer.format, answer.size, answer.sha256) == ("file", len(data), hashlib.sha256(data).hexdigest())
+    assert Path(answer.path).read_bytes() == data
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_a_file_that_cannot_be_read_is_not_stored(store: Store, tmp_path: Path) -> None:
+    store.writer.copy(1, "f", os.open(tmp_path, os.O_RDONLY))
+    assert store.end() == ResultNotStored(1, "f", "Is a directory")
+    assert store.files() == []
+
+
+def test_what_is_abandoned_is_gone_and_what_comes_of_it_later_is_taken_without_a_word(store: Store) -> None:
+    store.put(1, "whole", b"x")
+    store.writer.write(1, "r", BYTES, b"first", is_first=True, is_last=False)
+    store.writer.abandon(1)
+    store.writer.write(1, "r", BYTES, b"late", is_first=False, is_last=True)
+    store.writer.abandon(99)
+    assert isinstance(store.next(), ResultStored)
+    assert [store.next() for _ in range(3)] == [Written(1)] * 3
+    store.writer.close()
+    assert store.files() == ["1/01-whole"]
+
+
+def test_a_result_that_is_unfinished_at_the_end_is_gone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    store.writer.write(1, "r", BYTES, b"first", is_first=True, is_last=False)
+    store.writer.close()
+    assert store.files() == []
+
+
+def test_close_finishes_what_was_given(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    for number in range(20):
+        store.put(number, "r", b"x" * MIB)
+    store.writer.close()
+    assert sum(isinstance(store.next(), ResultStored) for _ in range(40)) == 20
+
+
+def test_a_full_disk_loses_the_result_and_nothing_else(store: Store) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB, before[1]))
+    try:
+        store.put(1, "large", b"x" * (8 * MIB))
+        store.put(1, "small", b"y")
+        lost, kept = store.end(), store.end()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert isinstance(lost, ResultNotStored)
+    assert lost.error.endswith("01-large.part: File too large")
+    assert isinstance(kept, ResultStored)
+    assert store.files() == ["1/02-small"]
+
+
+def test_no_space_is_told_as_the_system_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results_module.os, "write", full)
+        store.put(1, "r", b"abc", cut=1)
+        answer = store.end()
+    assert isinstance(answer, ResultNotStored)
+    assert answer.error.endswith(": No space left on device")
+
+
+def test_a_folder_that_cannot_be_made_loses_the_result(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = Store(tmp_path / "file" / "run")
+    store.put(1, "r", b"abc", cut=1)
+    answer = store.end()
+    store.writer.close()
+    assert isinstance(answer, ResultNotStored)
+    assert answer.error.endswith(": File exists")
+
+
+def test_a_write_that_takes_only_a_part_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(results_module.os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+        store.put(1, "r", b"abcdefgh")
+        answer = store.end()
+    assert isinstance(answer, ResultStored)
+    assert Path(answer.path).read_bytes() == b"abcdefgh"
