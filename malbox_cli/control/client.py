@@ -5,6 +5,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -63,15 +64,21 @@ class ControlClient:
 
         Raises:
             SupervisorLost: It ended before it answered.
+            MalboxError: It is of another version.
         """
         self._send(StatusAsked())
-        return decode_status(self._receive())
+        fields = self._receive()
+        try:
+            return decode_status(fields)
+        except ValueError as error:
+            raise _other_version(error) from error
 
     def submit(self, request: Submitting) -> Iterator[Record]:
         """Send a task and yield its records; the last is `Ended` or `Refused`.
 
         Raises:
             SupervisorLost: It ended before the task did.
+            MalboxError: It is of another version.
         """
         self._send(request)
         yield from self.records()
@@ -81,9 +88,14 @@ class ControlClient:
 
         Raises:
             SupervisorLost: It ended before the task did.
+            MalboxError: It is of another version.
         """
         while True:
-            record = record_of(self._receive())
+            fields = self._receive()
+            try:
+                record = record_of(fields)
+            except ValueError as error:
+                raise _other_version(error) from error
             yield record
             if isinstance(record, Ended | Refused):
                 return
@@ -99,15 +111,15 @@ class ControlClient:
     def stop(self, timeout: float | None) -> bool:
         """Stop the supervisor and wait for the end of its process; return whether that came within `timeout` seconds.
 
-        Raises:
-            SupervisorLost: It cannot be reached any more, and still runs.
+        One that does not listen any more is stopping already, and is waited for too.
         """
         try:
             pidfd = os.pidfd_open(self._owner.pid)
         except ProcessLookupError:
             return True
         try:
-            self._send(Stopping())
+            with suppress(SupervisorLost):
+                self._send(Stopping())
             return bool(select.select([pidfd], [], [], timeout)[0])
         finally:
             os.close(pidfd)
@@ -125,10 +137,17 @@ class ControlClient:
             raise self._lost() from error
         if not line.endswith(b"\n"):
             raise self._lost()
-        fields = json.loads(line)
+        try:
+            fields = json.loads(line)
+        except ValueError as error:
+            raise _other_version(error) from error
         if not isinstance(fields, dict) or fields.get("type") == "misunderstood":
-            raise MalboxError(f"the supervisor is of another version of malbox ({fields}); restart it")
+            raise _other_version(fields.get("error") if isinstance(fields, dict) else "its answer is no object")
         return fields
 
     def _lost(self) -> SupervisorLost:
         return SupervisorLost(f"the supervisor (process {self._owner.pid}) ended before it had answered")
+
+
+def _other_version(why: object) -> MalboxError:
+    return MalboxError(f"the supervisor is of another version of malbox ({why}); restart it")

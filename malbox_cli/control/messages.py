@@ -5,6 +5,7 @@ every other request with one answer. A line that makes no sense is answered by `
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -125,38 +126,50 @@ def decode_request(line: bytes) -> Request:
     Raises:
         ValueError: It is none.
     """
-    fields = json.loads(line)
-    if not isinstance(fields, dict) or fields.get("type") not in _REQUESTS:
-        raise ValueError(f"a request is an object whose type is one of {', '.join(_REQUESTS)}")
-    kind = _REQUESTS[fields.pop("type")]
     try:
-        request: Request = kind(**fields)
+        fields = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("a request is not nested") from error
+    word = fields.pop("type", None) if isinstance(fields, dict) else None
+    if not isinstance(word, str) or word not in _REQUESTS:
+        raise ValueError(f"a request is an object whose type is one of {', '.join(_REQUESTS)}")
+    try:
+        request: Request = _REQUESTS[word](**fields)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    _check(request)
+    _check(request, fields)
     return request
 
 
-def _check(request: Request) -> None:
+def _check(request: Request, fields: Mapping[str, Any]) -> None:
     # What came over the socket need not be of the types that the class says.
-    fields: dict[str, Any] = asdict(request)
     match request:
         case Submitting():
-            timeout = fields["timeout"]
+            config, timeout = fields.get("config", {}), fields.get("timeout")
             good = (
                 isinstance(fields["plugin"], str)
-                and isinstance(fields["sample"], str)
-                and fields["sample"].startswith("/")
-                and isinstance(fields["config"], dict)
-                and all(isinstance(value, str) for value in fields["config"].values())
-                and (timeout is None or (isinstance(timeout, int | float) and timeout > 0))
+                and _is_path(fields["sample"])
+                and isinstance(config, dict)
+                and all(isinstance(value, str) for value in config.values())
+                and (timeout is None or _is_duration(timeout))
             )
         case Canceling():
-            good = isinstance(fields["task"], int)
+            good = type(fields["task"]) is int
         case _:
             good = True
     if not good:
-        raise ValueError(f"a {_WORDS[type(request)]} request with a field of another type than it has")
+        raise ValueError(f"a {_WORDS[type(request)]} request with a field that is not what it should be")
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("/") and "\0" not in value
+
+
+def _is_duration(value: object) -> bool:
+    if isinstance(value, float):
+        return value > 0  # NaN is not
+    # An integer that is no float could not be added to the time.
+    return type(value) is int and 0 < value <= sys.float_info.max
 
 
 def decode_status(fields: Mapping[str, Any]) -> SupervisorStatus:
@@ -169,4 +182,4 @@ def decode_status(fields: Mapping[str, Any]) -> SupervisorStatus:
         supervisor, plugins = fields["supervisor"], fields["plugins"]
         return SupervisorStatus(**supervisor, plugins=tuple(PluginStatus(**plugin) for plugin in plugins))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"the supervisor is of another version of malbox ({error}); restart it") from error
+        raise ValueError(f"not a status: {error}") from error

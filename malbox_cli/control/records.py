@@ -1,7 +1,8 @@
 """The stream of a task: what `send-task --json` and `run --json` print, as frozen values.
 
 Each record is one JSON object with a `type`. A stream is one `Accepted`, any number of `Progress`, `TaskWarning` and
-`Result`, and last, always, one `Ended`; a task that was never accepted is one `Refused`.
+`Result`, and last, always, one `Ended`. A task whose sample could not be read, or that was cancelled before it was, is
+one `Ended` alone; what was no task because there is nobody to do it is one `Refused`.
 """
 
 import json
@@ -18,6 +19,7 @@ __all__ = [
     "Refused",
     "Result",
     "TaskWarning",
+    "escape_surrogates",
     "record_of",
     "to_line",
 ]

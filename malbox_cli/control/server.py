@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from plugin_runtime.errors import MalboxError
 __all__ = ["ControlServer"]
 
 MAX_UNSENT_BYTES = 32 << 20
+CLOSE_SECONDS = 1.0
 READ_BYTES = 64 * 1024
 CREDENTIALS = struct.Struct("3i")
 
@@ -43,7 +45,7 @@ class Client:
 
 
 class ControlServer:
-    """Listens on a Unix socket, in a folder that is ours alone, for processes of our user.
+    """Listens on a Unix socket, in a folder that is ours alone, for processes of our user and of root.
 
     Args:
         path: Where to bind, 0600.
@@ -81,6 +83,7 @@ class ControlServer:
             raise MalboxError(f"cannot bind the control socket {path}: {error.strerror or error}") from error
         finally:
             os.umask(previous)
+        self._spare: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         poller.add(self._listener.fileno(), self._accept)
 
     def send(self, client_id: int, line: str) -> None:
@@ -92,11 +95,14 @@ class ControlServer:
         self._flush(client)
 
     def close(self) -> None:
-        """Take no more clients and let go of those there are, after a last try to send what is unsent."""
+        """Take no more clients and let go of those there are; what is unsent has a second to be read, all in all."""
         self._poller.remove(self._listener.fileno())
         self._listener.close()
+        if self._spare is not None:
+            os.close(self._spare)
+        give_up_at = time.monotonic() + CLOSE_SECONDS
         for client in list(self._clients.values()):
-            client.socket.settimeout(1.0)
+            client.socket.settimeout(max(0.0, give_up_at - time.monotonic()))
             with suppress(OSError):
                 client.socket.sendall(client.unsent)
             self._drop(client)
@@ -110,6 +116,7 @@ class ControlServer:
                 return
             except OSError as error:
                 self._log(f"cannot take a command's connection: {error.strerror}")
+                self._turn_away()
                 return
             _, uid, _ = CREDENTIALS.unpack(
                 connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
@@ -122,6 +129,16 @@ class ControlServer:
             self._last_id += 1
             client = self._clients[self._last_id] = Client(self._last_id, connection)
             self._poller.add(connection.fileno(), lambda client=client: self._read(client))  # type: ignore[misc] # mypy has no types for a default of a lambda
+
+    def _turn_away(self) -> None:
+        """Close a connection for which there is no descriptor left; waiting, it would wake us for ever."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        with suppress(OSError):
+            self._listener.accept()[0].close()
+        with suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def _read(self, client: Client) -> None:
         try:
@@ -143,7 +160,7 @@ class ControlServer:
                 self.send(client.id, encode(Misunderstood(str(error))))
             else:
                 self._on_request(client.id, request)
-        if len(client.received) > MAX_LINE_BYTES:
+        if len(client.received) > MAX_LINE_BYTES and client.id in self._clients:
             self._log("cut off a command that sent a line without an end")
             self._leave(client)
 

@@ -1,0 +1,428 @@
+"""The control socket, from both ends."""
+
+import json
+import os
+import resource
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from malbox_cli.control import server as server_module
+from malbox_cli.control.client import ControlClient, SupervisorLost
+from malbox_cli.control.messages import (
+    MAX_LINE_BYTES,
+    Canceling,
+    Request,
+    StatusAsked,
+    Stopping,
+    Submitting,
+    SupervisorStatus,
+    encode,
+)
+from malbox_cli.control.records import Accepted, Ended, Outcome, Record, Refused, to_line
+from malbox_cli.control.server import ControlServer
+from malbox_cli.supervisor.ownership import Owner
+from malbox_cli.supervisor.poller import Poller
+from plugin_runtime.errors import MalboxError
+
+STATUS = SupervisorStatus(pid=1, uptime=2.0, domain="lab", manifest="/m", plugins=())
+ENDED = Ended(1, "p", Outcome.COMPLETED, None, 0.5)
+
+
+def ignore(*_: object) -> None:
+    pass
+
+
+class Supervisor:
+    """A server, and what it was told."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.poller = Poller()
+        self.requests: list[tuple[int, Request]] = []
+        self.left: list[int] = []
+        self.log: list[str] = []
+        self.answer: Callable[[int, Request], None] = ignore
+        self.server = ControlServer(path, self.poller, self.take, self.left.append, self.log.append)
+
+    def take(self, client: int, request: Request) -> None:
+        self.requests.append((client, request))
+        self.answer(client, request)
+
+    def run_until(self, condition: Callable[[], bool], what: str = "the condition") -> None:
+        give_up_at = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < give_up_at, f"still not: {what}"
+            self.poller.dispatch()
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(20)
+        client.connect(str(self.path))
+        return client
+
+    def close(self) -> None:
+        self.server.close()
+        self.poller.close()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    monkeypatch.chdir(tmp_path)  # a socket's path has 108 bytes
+    supervisor = Supervisor(Path("s"))
+    yield supervisor
+    supervisor.close()
+    assert not Path("s").exists()
+
+
+@pytest.fixture
+def owner(supervisor: Supervisor) -> Owner:
+    return Owner(os.getpid(), str(supervisor.path))
+
+
+def in_background(run: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_the_socket_is_for_its_owner_only_whatever_the_umask_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0)
+    try:
+        supervisor = Supervisor(Path("s"))
+        assert stat.S_IMODE(os.stat("s").st_mode) == 0o600
+        assert os.umask(0) == 0
+        supervisor.close()
+    finally:
+        os.umask(before)
+
+
+def test_a_socket_that_cannot_be_bound_is_told_with_its_path(tmp_path: Path) -> None:
+    poller = Poller()
+    path = tmp_path / ("x" * 120)
+    with pytest.raises(MalboxError, match=r"cannot bind the control socket .*: AF_UNIX path too long"):
+        ControlServer(path, poller, ignore, ignore, ignore)
+    poller.close()
+
+
+def test_several_clients_are_told_apart(supervisor: Supervisor) -> None:
+    first, second = supervisor.connect(), supervisor.connect()
+    second.sendall(encode(Canceling(2)).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    first.sendall(encode(Canceling(1)).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 2)
+    (two, _), (one, _) = supervisor.requests
+    supervisor.server.send(one, "for one")
+    supervisor.server.send(two, "for two")
+    assert (first.recv(100), second.recv(100)) == (b"for one\n", b"for two\n")
+    first.close()
+    supervisor.run_until(lambda: supervisor.left == [one])
+    supervisor.server.send(one, "nobody hears this")
+    second.close()
+    supervisor.run_until(lambda: supervisor.left == [one, two])
+
+
+def test_a_request_may_come_in_pieces_and_several_at_once(supervisor: Supervisor) -> None:
+    client = supervisor.connect()
+    lines = b"".join(encode(Canceling(number)).encode() + b"\n" for number in range(3))
+    for start in range(0, 30, 7):
+        client.sendall(lines[start : start + 7])
+        supervisor.poller.dispatch()
+    client.sendall(lines[35:])
+    supervisor.run_until(lambda: len(supervisor.requests) == 3)
+    assert [request for _, request in supervisor.requests] == [Canceling(0), Canceling(1), Canceling(2)]
+    client.close()
+
+
+def test_garbage_is_answered_and_what_follows_is_taken(supervisor: Supervisor) -> None:
+    client = supervisor.connect()
+    client.sendall(b"garbage\n\xff\xfe\n" + b"[" * 100_000 + b"\n" + encode(StatusAsked()).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    answers = [json.loads(line) for line in client.recv(10_000).splitlines()]
+    assert [answer["type"] for answer in answers] == ["misunderstood"] * 3
+    client.close()
+
+
+def test_a_line_without_an_end_cuts_its_sender_off(supervisor: Supervisor) -> None:
+    client = supervisor.connect()
+    client.settimeout(None)
+
+    def send() -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while True:
+                client.sendall(b"x" * 65536)
+
+    thread = in_background(send)
+    supervisor.run_until(lambda: bool(supervisor.left))
+    thread.join()
+    client.close()
+    assert supervisor.log == ["cut off a command that sent a line without an end"]
+    assert supervisor.requests == []
+
+
+def test_a_request_of_the_longest_length_is_taken(supervisor: Supervisor) -> None:
+    client = supervisor.connect()
+    line = encode(Submitting("p", "/" + "x" * (MAX_LINE_BYTES - 200))).encode() + b"\n"
+    thread = in_background(lambda: client.sendall(line))
+    supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    thread.join()
+    client.close()
+
+
+def test_a_client_that_never_reads_is_cut_off_and_costs_a_bounded_amount(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_UNSENT_BYTES", 1 << 20)
+    client, other = supervisor.connect(), supervisor.connect()
+    client.sendall(encode(StatusAsked()).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    number = supervisor.requests[0][0]
+    sent = 0
+    while not supervisor.left:
+        supervisor.server.send(number, "x" * 60_000)
+        sent += 60_001
+        held = supervisor.server._clients.get(number)
+        assert held is None or len(held.unsent) <= (1 << 20) + 60_001
+    assert sent < 3 << 20
+    assert supervisor.left == [number]
+    assert supervisor.log[0].startswith("cut off a command that did not read ")
+    other.sendall(encode(StatusAsked()).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 2)
+    client.close()
+    other.close()
+
+
+def test_a_slow_client_gets_everything_in_order(supervisor: Supervisor) -> None:
+    client = supervisor.connect()
+    client.sendall(encode(StatusAsked()).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    number = supervisor.requests[0][0]
+    for index in range(200):
+        supervisor.server.send(number, f"{index:05}" + "x" * 9_994)
+    received = bytearray()
+
+    def read() -> None:
+        while len(received) < 200 * 10_000:
+            received.extend(client.recv(65536))
+
+    thread = in_background(read)
+    supervisor.run_until(lambda: not thread.is_alive())
+    thread.join()
+    assert [int(line[:5]) for line in received.splitlines()] == list(range(200))
+    client.close()
+
+
+@pytest.mark.parametrize(("uid", "allowed"), [(os.getuid(), True), (0, True), (4711, False)])
+def test_only_our_user_and_root_are_listened_to(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, uid: int, *, allowed: bool
+) -> None:
+    class Credentials(struct.Struct):
+        def unpack(self, buffer: bytes) -> tuple[int, int, int]:  # type: ignore[override] # a narrower answer
+            pid, _, gid = super().unpack(buffer)
+            return pid, uid, gid
+
+    monkeypatch.setattr(server_module, "CREDENTIALS", Credentials("3i"))
+    client = supervisor.connect()
+    if allowed:
+        client.sendall(encode(StatusAsked()).encode() + b"\n")
+        supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    else:
+        supervisor.run_until(lambda: bool(supervisor.log))
+        assert supervisor.log == ["refused a command of user 4711"]
+        assert client.recv(1) == b""
+    client.close()
+
+
+def test_a_connection_for_which_there_is_no_descriptor_left_is_closed_and_does_not_wake_for_ever(
+    supervisor: Supervisor,
+) -> None:
+    client = supervisor.connect()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    taken = []
+    try:
+        while True:
+            try:
+                taken.append(os.dup(0))
+            except OSError:
+                break
+        supervisor.poller.dispatch()
+        assert supervisor.log == ["cannot take a command's connection: Too many open files"]
+        supervisor.poller.dispatch()
+        assert len(supervisor.log) == 1
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert client.recv(1) == b""
+    client.close()
+    again = supervisor.connect()
+    again.sendall(encode(StatusAsked()).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    again.close()
+
+
+def test_closing_sends_what_is_unsent_and_does_not_wait_long_for_those_who_do_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(server_module, "CLOSE_SECONDS", 0.2)
+    supervisor = Supervisor(Path("s"))
+    clients = [supervisor.connect() for _ in range(8)]
+    for client in clients:
+        client.sendall(encode(StatusAsked()).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 8)
+    for number, _ in supervisor.requests:
+        supervisor.server.send(number, "x" * (4 << 20))
+    received = bytearray()
+
+    def read() -> None:
+        while data := clients[0].recv(65536):
+            received.extend(data)
+
+    thread = in_background(read)
+    started = time.monotonic()
+    supervisor.close()
+    assert time.monotonic() - started < 2
+    thread.join()
+    assert len(received) == (4 << 20) + 1
+    for client in clients:
+        client.close()
+    assert supervisor.left == []
+
+
+# The client.
+
+
+def served(supervisor: Supervisor, use: Callable[[ControlClient], None], owner: Owner) -> None:
+    """Let a client be used while the server runs."""
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            with ControlClient(owner) as client:
+                use(client)
+        except (AssertionError, MalboxError) as error:
+            errors.append(error)
+
+    thread = in_background(run)
+    supervisor.run_until(lambda: not thread.is_alive())
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_the_client_gets_the_status(supervisor: Supervisor, owner: Owner) -> None:
+    supervisor.answer = lambda client, _: supervisor.server.send(client, encode(STATUS))
+    answers: list[SupervisorStatus] = []
+    served(supervisor, lambda client: answers.append(client.status()), owner)
+    assert answers == [STATUS]
+
+
+@pytest.mark.parametrize("last", [ENDED, Refused("p", "no")], ids=["ended", "refused"])
+def test_the_client_yields_the_records_of_its_task_until_the_last(
+    supervisor: Supervisor, owner: Owner, last: Record
+) -> None:
+    stream = [Accepted(1, "p", "/a", "00"), last]
+
+    def answer(client: int, _: Request) -> None:
+        for record in (*stream, Accepted(2, "p", "/b", "00")):
+            supervisor.server.send(client, to_line(record))
+
+    supervisor.answer = answer
+    records: list[Record] = []
+    served(supervisor, lambda client: records.extend(client.submit(Submitting("p", "/a"))), owner)
+    assert records == stream
+
+
+def test_the_client_cancels_while_it_reads(supervisor: Supervisor, owner: Owner) -> None:
+    def answer(client: int, request: Request) -> None:
+        record = ENDED if isinstance(request, Canceling) else Accepted(1, "p", "/a", "00")
+        supervisor.server.send(client, to_line(record))
+
+    supervisor.answer = answer
+
+    def use(client: ControlClient) -> None:
+        records = client.submit(Submitting("p", "/a"))
+        next(records)
+        client.cancel(1)
+        assert list(client.records()) == [ENDED]
+
+    served(supervisor, use, owner)
+    assert [request for _, request in supervisor.requests] == [Submitting("p", "/a"), Canceling(1)]
+
+
+def test_a_supervisor_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SupervisorLost, match=r"cannot reach the supervisor \(process 5\): No such file or directory"):
+        ControlClient(Owner(5, str(tmp_path / "s")))
+
+
+@pytest.mark.parametrize("part", ["", '{"type": "acc'], ids=["nothing", "half a line"])
+def test_a_supervisor_that_ends_before_it_answered_is_told(supervisor: Supervisor, owner: Owner, part: str) -> None:
+    def answer(client: int, _: Request) -> None:
+        supervisor.server._clients[client].socket.sendall(part.encode())
+        supervisor.server._leave(supervisor.server._clients[client])
+
+    supervisor.answer = answer
+    with pytest.raises(SupervisorLost, match="ended before it had answered"):
+        served(supervisor, lambda client: list(client.submit(Submitting("p", "/a"))).clear(), owner)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"type": "misunderstood", "error": "no"}', "[]", "garbage", '{"type": "new"}', '{"type": "accepted"}']
+)
+def test_an_answer_of_another_version_is_told_as_that(supervisor: Supervisor, owner: Owner, line: str) -> None:
+    supervisor.answer = lambda client, _: supervisor.server.send(client, line)
+    with pytest.raises(MalboxError, match=r"of another version of malbox \(.+\); restart it"):
+        served(supervisor, lambda client: list(client.submit(Submitting("p", "/a"))).clear(), owner)
+    with pytest.raises(MalboxError, match=r"of another version of malbox \(.+\); restart it"):
+        served(supervisor, lambda client: client.status() and None, owner)
+
+
+def test_stop_waits_for_the_end_of_the_process_and_not_for_an_answer(supervisor: Supervisor) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = Owner(process.pid, str(supervisor.path))
+    stopped: list[bool] = []
+    served(supervisor, lambda client: stopped.append(client.stop(0.05)), owner)
+    assert stopped == [False]
+
+    def answer(_: int, request: Request) -> None:
+        assert request == Stopping()
+        assert process.stdin is not None
+        process.stdin.close()
+
+    supervisor.answer = answer
+    served(supervisor, lambda client: stopped.append(client.stop(20)), owner)
+    assert stopped == [False, True]
+    process.wait()
+    served(supervisor, lambda client: stopped.append(client.stop(20)), owner)
+    assert stopped == [False, True, True]
+
+
+def test_stop_waits_for_a_supervisor_that_does_not_listen_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    supervisor = Supervisor(Path("s"))
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with ControlClient(Owner(process.pid, "s")) as client:
+        supervisor.run_until(lambda: bool(supervisor.server._clients))
+        supervisor.close()
+        assert client.stop(0.01) is False
+        assert process.stdin is not None
+        process.stdin.close()
+        assert client.stop(20) is True
+    process.wait()
