@@ -58,10 +58,10 @@ class Children:
         """Return a plugin's process, or None."""
         return self._children.get(plugin_id)
 
-    def last_lines(self, plugin_id: str) -> tuple[str, ...]:
-        """Return the last lines that the plugin's last process printed."""
+    def last_line(self, plugin_id: str) -> str:
+        """Return the last line that is not empty of what the plugin's last process printed."""
         splitter = self._splitters.get(plugin_id)
-        return tuple(splitter.last) if splitter else ()
+        return next((line for line in reversed(splitter.last) if line.strip()), "") if splitter else ""
 
     def spawn(self, spec: PluginSpec) -> tuple[Child, str]:
         """Start a plugin's process; return it and the nonce that it was given.

@@ -182,7 +182,7 @@ class TaskDesk:
         if not keep_queue:
             while plugin.queue:
                 task = self._tasks[plugin.queue.popleft()]
-                self._end(task, Outcome.FAILED, f"plugin {plugin.id} {why} before the task's turn came", now)
+                self._end(task, Outcome.FAILED, f"plugin {plugin.id} {why}; the task was not sent", now)
 
     def tick(self, now: float) -> list[str]:
         """Cancel what takes too long; return the plugins whose handler ignored that."""

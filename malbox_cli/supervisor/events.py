@@ -80,11 +80,15 @@ class PluginStopped:
 
 @dataclass(frozen=True, slots=True)
 class ProcessExited:
-    """A plugin's process ended and was reaped; everything that it had sent was handled before."""
+    """A plugin's process ended and was reaped; everything that it had sent was handled before.
+
+    `last_line` is what it printed last, for whoever has to find out why.
+    """
 
     plugin_id: str
     pid: int
     status: ExitStatus
+    last_line: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ Level = Literal["info", "warning", "error"]
 LINGER_SECONDS = 2.0
 """How long a process may live on after it said PluginStopped."""
 
+MAX_LAST_LINE = 200
 STOPPING = "the supervisor is stopping"
 
 
@@ -208,6 +209,8 @@ class Machine:
             why = how
         else:
             why = f"{how} without saying PluginStopped"
+        if plugin.state is PluginState.STARTING and event.last_line:
+            why += f"; it last printed: {event.last_line[:MAX_LAST_LINE]}"
         stopping = plugin.state is PluginState.STOPPING
         # What was told to stop by SIGTERM may just die of it; a plugin without a handler for it does.
         in_peace = in_order or (stopping and plugin.doom is None and event.status.signal == signal.SIGTERM)

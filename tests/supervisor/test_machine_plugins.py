@@ -89,7 +89,7 @@ def test_a_process_that_cannot_be_started_fails_the_plugin_and_what_waits_for_it
     actions = history.do(events.SpawnFailed("p", "cannot start /x: it does not exist"))
     assert history.state() is PluginState.FAILED
     assert history.ended[task].error == (
-        "plugin p could not be started (cannot start /x: it does not exist) before the task's turn came"
+        "plugin p could not be started (cannot start /x: it does not exist); the task was not sent"
     )
     assert "error: p: cannot start /x" in said(actions)
     assert history.machine.nothing_runs
@@ -176,7 +176,7 @@ def test_no_task_is_sent_to_a_plugin_that_said_plugin_stopped() -> None:
     task = history.task()
     assert of(SendTask, history.actions) == []
     history.exited(code=0)
-    assert history.ended[task].error == "plugin p exited with code 0 before the task's turn came"
+    assert history.ended[task].error == "plugin p exited with code 0; the task was not sent"
 
 
 def test_a_plugin_that_is_not_ready_in_time_is_killed() -> None:
@@ -341,7 +341,7 @@ def test_nothing_runs_and_everything_queued_fails_if_a_process_cannot_be_spawned
     queued = history.task()
     history.exited(signal=KILL)
     history.do(events.SpawnFailed("p", "no"))
-    assert history.ended[queued].error == "plugin p could not be started (no) before the task's turn came"
+    assert history.ended[queued].error == "plugin p could not be started (no); the task was not sent"
     assert history.machine.nothing_runs
 
 

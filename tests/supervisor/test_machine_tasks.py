@@ -117,7 +117,7 @@ def test_a_death_in_a_task_fails_it_at_once_and_says_how(code: int | None, signa
     actions = history.exited(code=code, signal=signal)
     assert kinds(actions) == ["CloseTask", "Ended", "Ended", "CleanUp"]
     assert end_of(history, task) == ("failed", f"plugin p {how} during the task")
-    assert end_of(history, queued) == ("failed", f"plugin p {how} before the task's turn came")
+    assert end_of(history, queued) == ("failed", f"plugin p {how}; the task was not sent")
     assert history.ended[task].seconds == 1.5
     assert not history.ended[task].partial
     assert history.plugin().counts.failed == 2
