@@ -24,7 +24,7 @@ _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")  # bytes that text does without
 
 
-class SampleUnreadable(Exception):  # noqa: N818 - it says what is so
+class SampleUnreadable(Exception):
     """The sample is not there any more, or is not a file that can be read."""
 
 

@@ -40,7 +40,7 @@ class Yara(malbox.Plugin):
         Settings.from_config(config)
         self._rules = compile_rules(Path(config["rules"]).absolute() if config.get("rules") else None)
         self._config = dict(config)
-        malbox.info(f"{sum(1 for _ in self._rules)} rules compiled")
+        malbox.debug(f"{sum(1 for _ in self._rules)} rules compiled")
 
     def on_task(self, ctx: malbox.Context) -> None:
         """Scan the sample; a task's configuration goes before the plugin's."""

@@ -30,11 +30,11 @@ _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SECONDS = re.compile(r"(\d{1,6})\s*(s|m)?")
 
 
-class SampleUnreadable(Exception):  # noqa: N818 - it says what is so
+class SampleUnreadable(Exception):
     """The sample is not there any more, or is not a file that can be read."""
 
 
-class ScanTimedOut(Exception):  # noqa: N818 - it says what happened
+class ScanTimedOut(Exception):
     """The scan took longer than it may."""
 
 
