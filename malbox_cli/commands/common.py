@@ -1,7 +1,7 @@
 """What several commands share: options, and how they find the manifest and its supervisor."""
 
-import math
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -30,22 +30,6 @@ __all__ = [
 
 MAX_SECONDS = 365 * 24 * 3600
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Seconds(click.ParamType):
-    """A time limit: more than nothing, and no more than a year, which every clock and every wait can hold."""
-
-    name = "seconds"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not 0 < seconds <= MAX_SECONDS:
-            self.fail(f"{value!r} is not a number of seconds above 0, such as 30 or 0.5", param, ctx)
-        return seconds
 
 
 class NoSupervisor(MalboxError):
@@ -80,7 +64,14 @@ def verbose_option(function: F) -> F:
 
 def timeout_option(help_text: str) -> Callable[[F], F]:
     """Add ``--timeout``."""
-    return click.option("--timeout", type=Seconds(), metavar="SECONDS", default=None, help=help_text)
+
+    def check(ctx: click.Context, parameter: click.Parameter, seconds: float | None) -> float | None:
+        # Not a range of click's: nan is in every one of them.
+        if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+            raise click.BadParameter(f"{seconds:g} is not a number of seconds above 0, up to a year", ctx, parameter)
+        return seconds
+
+    return click.option("--timeout", type=float, callback=check, metavar="SECONDS", default=None, help=help_text)
 
 
 def settings_option(function: F) -> F:
@@ -128,7 +119,8 @@ def chosen(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec
     known = [spec.id for spec in manifest.plugins]
     for plugin_id in wanted:
         if plugin_id not in known:
-            raise click.UsageError(f"{manifest.path} has no plugin {plugin_id!r}{did_you_mean(plugin_id, known)}")
+            meant = did_you_mean(plugin_id, known) or f"; it has {', '.join(known)}"
+            raise click.UsageError(f"{manifest.path} has no plugin {plugin_id!r}{meant}")
     return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted)
 
 
@@ -142,9 +134,8 @@ def owner_of(manifest: "Manifest") -> "Owner":
 
     owner = find_owner(manifest.state_dir)
     if owner is None:
-        raise NoSupervisor(
-            f"no supervisor is running for {manifest.path}: start one with `malbox up -f {manifest.path}`"
-        )
+        up = shlex.join(["malbox", "up", "-f", str(manifest.path)])
+        raise NoSupervisor(f"no supervisor is running for {manifest.path}: start one with `{up}`")
     return owner
 
 

@@ -25,3 +25,4 @@ def command(ctx: click.Context, manifest_path: Path, timeout: float | None) -> N
     if not stopped:
         click.echo(f"malbox: the supervisor (process {owner.pid}) still runs after {timeout:g} s", err=True)
         ctx.exit(EXIT_TIMEOUT)
+    click.echo(f"the supervisor (process {owner.pid}) has stopped", err=True)

@@ -1,6 +1,7 @@
 """`up`: run a manifest's plugins until told to stop, and do what commands ask over the control socket."""
 
 import os
+import shlex
 from collections.abc import Sequence
 
 from malbox_cli.control.messages import Canceling, Request, StatusAsked, Stopping, Submitting, encode
@@ -36,8 +37,13 @@ def serve(manifest: Manifest, plugins: Sequence[PluginSpec], console: Console, *
             server.append(_control_server(session, server))
             try:
                 ownership.announce(Owner(os.getpid(), str(session.folder.socket)))
+                console.say("info", f"supervising {manifest.path} (process {os.getpid()})")
                 session.reactor.handle(StartAsked())
-                session.reactor.run_until(lambda: session.machine.has_ended or _stop_if_nothing_runs(session))
+                session.reactor.run_until(lambda: _all_ready(session) or _is_over(session))
+                if not session.machine.has_ended:
+                    send = shlex.join(["malbox", "send-task", "-f", str(manifest.path), plugins[0].id])
+                    console.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
+                session.reactor.run_until(lambda: _is_over(session))
             finally:
                 server[0].close()
             return _exit_code(session)
@@ -68,7 +74,11 @@ def _control_server(session: Session, server: list[ControlServer]) -> ControlSer
     )
 
 
-def _stop_if_nothing_runs(session: Session) -> bool:
+def _all_ready(session: Session) -> bool:
+    return all(plugin.state is PluginState.READY for plugin in session.machine.plugins)
+
+
+def _is_over(session: Session) -> bool:
     if session.machine.nothing_runs and not session.machine.is_stopping:
         session.reactor.handle(StopAsked("no plugin runs any more"))
     return session.machine.has_ended
