@@ -1,35 +1,37 @@
-"""Puts results on disk, on a thread of its own, so that a slow disk slows only the plugins that write to it.
+"""Puts results on disk, on threads of its own, so that a slow disk slows only the plugins that write to it.
 
-What it is given stays in memory until it is written; its giver bounds that by granting a plugin's next frame only when
-the thread says that the one before is on disk.
+Two threads share the work, because on most machines the digest costs more than the disk: one writes, the other one
+follows it with the digest, finishes what is whole and answers. So answers come in the order of what was given.
+
+What they are given stays in memory until both are done with it; its giver bounds that by giving no more than a few
+frames of a task until it is told that one before is dealt with.
 """
 
 import hashlib
-import json
 import os
-import queue
-import re
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from malbox_cli.control.json_text import parse_json
+from malbox_cli.store.buffers import Buffers
+from malbox_cli.store.names import safe_file_name
+from malbox_cli.store.worker import Worker
 from malbox_cli.supervisor.events import ResultNotStored, ResultStored
-from plugin_runtime.wire.messages import DataFormat
+from plugin_runtime.wire.messages import Buffer, DataFormat
 
-__all__ = ["ResultWriter", "Written", "safe_file_name"]
+__all__ = ["ResultWriter", "Written"]
 
 BLOCK = 1 << 20
-MAX_FILE_NAME = 80
 MAX_CHECKED_JSON = 64 << 20
 """JSON up to this many bytes is checked to be some before it is called so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One frame of a task is dealt with: its plugin may send another."""
+    """One frame of a task is dealt with: another may be given."""
 
     task_id: int
 
@@ -50,130 +52,95 @@ class Open:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A job: one piece of a result."""
-
-    task_id: int
-    name: str
-    format: DataFormat
-    data: bytes
-    is_first: bool
-    is_last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A job: the content of an open file."""
-
-    task_id: int
-    name: str
-    descriptor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """A job: say that a result cannot be stored."""
-
-    task_id: int
-    name: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """A job: throw away what is unfinished of a task."""
-
-    task_id: int
-
-
 class ResultWriter:
-    """The thread that writes results below a folder, one folder a task.
+    """The threads that write results below a folder, one folder a task.
 
     Args:
         folder: Where; it is made, 0700, with the first result.
-        say: Takes the answers; called on the writer's thread.
+        say: Takes the answers; called on one of the threads.
     """
 
     def __init__(self, folder: Path, say: Callable[[Answer], None]) -> None:
         self._folder = folder
         self._say = say
-        self._jobs: queue.SimpleQueue[Piece | Copy | Refuse | Abandon | None] = queue.SimpleQueue()
         self._open: dict[int, Open] = {}
         self._numbers: dict[int, int] = {}
-        self._thread = threading.Thread(target=self._run, name="malbox-results")
-        self._thread.start()
+        self._buffers = Buffers()
+        self._writer = Worker("malbox-results")
+        self._finisher = Worker("malbox-digests")
 
     def write(
         self,
         task_id: int,
         name: str,
         data_format: DataFormat,
-        data: bytes,
+        data: Buffer,
         *,
         is_first: bool,
         is_last: bool,
     ) -> None:
-        """Write a piece of a result; the last one is answered by ResultStored or ResultNotStored, each by Written."""
-        self._jobs.put(Piece(task_id, name, data_format, data, is_first, is_last))
+        """Write a piece of a result, which is copied before this returns.
+
+        The last one is answered by ResultStored or ResultNotStored, and each by Written.
+        """
+        copy = self._buffers.copy_of(data)
+        self._writer.submit(self._write, task_id, name, data_format, copy, is_first=is_first, is_last=is_last)
 
     def copy(self, task_id: int, name: str, descriptor: int) -> None:
         """Copy an open file, and close it; answered by ResultStored or ResultNotStored, and then Written."""
-        self._jobs.put(Copy(task_id, name, descriptor))
+        self._writer.submit(self._copy, task_id, name, descriptor)
 
     def refuse(self, task_id: int, name: str, error: str) -> None:
         """Answer ResultNotStored, and then Written, after the answers to what was given before."""
-        self._jobs.put(Refuse(task_id, name, error))
+        self._writer.submit(self._refuse, task_id, name, error)
 
     def abandon(self, task_id: int) -> None:
         """Throw away what is unfinished of a task."""
-        self._jobs.put(Abandon(task_id))
+        self._writer.submit(self._abandon, task_id)
 
     def close(self) -> None:
-        """Finish what was given, and end the thread."""
-        self._jobs.put(None)
-        self._thread.join()
+        """Finish what was given, and end the threads."""
+        self._writer.close()
+        self._finisher.close()
         for task_id in list(self._open):
             self._abandon(task_id)
 
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            match job:
-                case Piece():
-                    self._write(job)
-                    self._say(Written(job.task_id))
-                case Copy():
-                    self._copy(job)
-                    self._say(Written(job.task_id))
-                case Refuse():
-                    self._say(ResultNotStored(job.task_id, job.name, job.error))
-                    self._say(Written(job.task_id))
-                case Abandon():
-                    self._abandon(job.task_id)
+    # What the first thread runs.
 
-    def _write(self, piece: Piece) -> None:
-        if piece.is_first:
-            self._open[piece.task_id] = self._begin(piece.task_id, piece.name, piece.format)
-        result = self._open.get(piece.task_id)
+    def _write(
+        self, task_id: int, name: str, format_: DataFormat, data: memoryview, *, is_first: bool, is_last: bool
+    ) -> None:
+        if is_first:
+            self._open[task_id] = self._begin(task_id, name, format_)
+        result = self._open.get(task_id)
         if result is None:
-            return  # it was abandoned
-        self._append(result, piece.data)
-        if piece.is_last:
-            del self._open[piece.task_id]
-            self._end(piece.task_id, result, "json" if piece.format is DataFormat.JSON else "bytes")
+            self._buffers.give_back(data)  # it was abandoned
+        else:
+            self._append(result, data)
+            self._finisher.submit(self._digest, result, data)
+            if is_last:
+                del self._open[task_id]
+                self._finisher.submit(self._end, task_id, result, "json" if format_ is DataFormat.JSON else "bytes")
+        self._finisher.submit(self._say, Written(task_id))
 
-    def _copy(self, job: Copy) -> None:
-        result = self._begin(job.task_id, job.name, DataFormat.BYTES)
+    def _copy(self, task_id: int, name: str, descriptor: int) -> None:
+        result = self._begin(task_id, name, DataFormat.BYTES)
         block = bytearray(BLOCK)
         view = memoryview(block)
         try:
-            while result.error is None and (size := os.readv(job.descriptor, [block])):
+            while result.error is None and (size := os.readv(descriptor, [block])):
                 self._append(result, view[:size])
+                result.digest.update(view[:size])
         except OSError as error:
             result.error = error.strerror
         finally:
-            os.close(job.descriptor)
-        self._end(job.task_id, result, "file")
+            os.close(descriptor)
+        self._finisher.submit(self._end, task_id, result, "file")
+        self._finisher.submit(self._say, Written(task_id))
+
+    def _refuse(self, task_id: int, name: str, error: str) -> None:
+        self._finisher.submit(self._say, ResultNotStored(task_id, name, error))
+        self._finisher.submit(self._say, Written(task_id))
 
     def _begin(self, task_id: int, name: str, format_: DataFormat) -> Open:
         number = self._numbers[task_id] = self._numbers.get(task_id, 0) + 1
@@ -187,18 +154,31 @@ class ResultWriter:
             return Open(name, format_, part, -1, error=f"{part}: {error.strerror}")
         return Open(name, format_, part, descriptor)
 
-    def _append(self, result: Open, data: bytes | memoryview) -> None:
+    def _append(self, result: Open, data: memoryview) -> None:
         if result.error is not None:
             return
-        view = memoryview(data)
+        written = 0
         try:
-            while view:
-                view = view[os.write(result.descriptor, view) :]
+            while written < len(data):
+                written += os.write(result.descriptor, data[written:])
         except OSError as error:
             result.error = f"{result.part}: {error.strerror}"
             return
-        result.digest.update(data)
-        result.size += len(data)
+        result.size += written
+
+    def _abandon(self, task_id: int) -> None:
+        result = self._open.pop(task_id, None)
+        if result is not None and result.descriptor >= 0:
+            os.close(result.descriptor)
+            with suppress(OSError):
+                result.part.unlink()
+
+    # What the second one runs.
+
+    def _digest(self, result: Open, data: memoryview) -> None:
+        if result.error is None:
+            result.digest.update(data)
+        self._buffers.give_back(data)
 
     def _end(self, task_id: int, result: Open, kind: Literal["json", "bytes", "file"]) -> None:
         final = result.part.with_suffix("")
@@ -218,28 +198,12 @@ class ResultWriter:
         valid = kind != "json" or _is_json(final, result.size)
         self._say(ResultStored(task_id, result.name, kind, str(final), result.size, digest, valid))
 
-    def _abandon(self, task_id: int) -> None:
-        result = self._open.pop(task_id, None)
-        if result is not None and result.descriptor >= 0:
-            os.close(result.descriptor)
-            with suppress(OSError):
-                result.part.unlink()
-
 
 def _is_json(file: Path, size: int) -> bool:
     if size > MAX_CHECKED_JSON:
         return True
     try:
-        json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        parse_json(file.read_bytes())
+    except (OSError, ValueError):
         return False
     return True
-
-
-def safe_file_name(name: str, suffix: str = "") -> str:
-    """Return a file name for a result's name, which a plugin, and so a sample, may have chosen.
-
-    It has no separators, no leading dot and no more than 80 characters, and ends in `suffix`.
-    """
-    text = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:MAX_FILE_NAME] or "result"
-    return text if text.endswith(suffix) else text + suffix
