@@ -66,6 +66,8 @@ class Reactor:
         self._inbox_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._queue: deque[events.Event] = deque()
         self._handling = False
+        self._deadline: float | None = None
+        self._deadline_is_known = False
         for plugin_id in self._specs:
             ports.add_plugin(plugin_id)
         self._writer, self._reader = store(self)
@@ -77,23 +79,19 @@ class Reactor:
     def run_until(self, is_over: Callable[[], bool]) -> None:
         """Run until `is_over`, which is asked after every turn."""
         while not is_over():
-            deadline = self._machine.next_deadline()
-            timeout = SAFETY_NET_SECONDS
-            if deadline is not None:
-                timeout = min(timeout, max(0.0, deadline - time.monotonic()))
-            self._ports.wait(timeout)
+            self._ports.wait(self._wait_time())
             self.turn()
 
     def turn(self) -> None:
-        """Deal with everything that has happened. Does not block."""
+        """Deal with everything that has happened, as far as fairness allows. Does not block."""
         wakes = self._ports.take_wakes()
-        if wakes:
+        if wakes or self._streams.has_more:
             self._streams.drain()
-            if DaemonWake.EVENT in wakes:
-                for plugin_id in self._specs:
-                    self._drain_events(plugin_id)
+        if DaemonWake.EVENT in wakes:
+            for plugin_id in self._specs:
+                self._drain_events(plugin_id)
         self._poller.dispatch()
-        deadline = self._machine.next_deadline()
+        deadline = self._next_deadline()
         if deadline is not None and deadline <= time.monotonic():
             self.handle(events.Tick())
 
@@ -111,6 +109,7 @@ class Reactor:
         if self._handling:
             return
         self._handling = True
+        self._deadline_is_known = False
         try:
             while self._queue:
                 for action in self._machine.handle(self._queue.popleft(), time.monotonic()):
@@ -127,6 +126,21 @@ class Reactor:
         self._ports.unwatch(self._poller.fd)
         self._poller.remove(self._inbox_fd)
         os.close(self._inbox_fd)
+
+    def _wait_time(self) -> float:
+        if self._streams.has_more:
+            return 0.0
+        deadline = self._next_deadline()
+        if deadline is None:
+            return SAFETY_NET_SECONDS
+        return min(SAFETY_NET_SECONDS, max(0.0, deadline - time.monotonic()))
+
+    def _next_deadline(self) -> float | None:
+        """Return the machine's next deadline, which changes only when it decides something."""
+        if not self._deadline_is_known:
+            self._deadline = self._machine.next_deadline()
+            self._deadline_is_known = True
+        return self._deadline
 
     def _read_inbox(self) -> None:
         os.eventfd_read(self._inbox_fd)
@@ -191,9 +205,9 @@ class Reactor:
     def _child_ended(self, plugin_id: str) -> None:
         """Take in everything that a plugin's process had sent, and only then say that it has ended."""
         pid, status = self._children.reap(plugin_id)
-        self._streams.drain(everything=True)
+        self._streams.drain_dead(plugin_id)
         self._drain_events(plugin_id)
-        self.handle(events.ProcessExited(plugin_id, pid, status))
+        self.handle(events.ProcessExited(plugin_id, pid, status, self._children.last_line(plugin_id)))
 
     def _drain_events(self, plugin_id: str) -> None:
         while (received := self._ports.receive_event(plugin_id)) is not None:

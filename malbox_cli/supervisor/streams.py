@@ -1,5 +1,6 @@
 """The responses of the tasks that run: received no faster than they are dealt with, reassembled, and let go of."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,21 +17,29 @@ from plugin_runtime.wire.names import RESPONSE_WINDOW
 
 __all__ = ["TaskStreams"]
 
+MAX_UNSTORED = RESPONSE_WINDOW
+"""How many frames of a task may wait for the disk, in our memory; further ones wait in shared memory."""
+
+MAX_FRAMES_A_TURN = 16
+"""How many frames of a task are received in one turn, so that one that streams does not keep the others waiting."""
+
 
 @dataclass(slots=True)
 class OpenTask:
     """A task whose responses are awaited.
 
     Attributes:
+        plugin_id: Whose task it is.
         stream: Where they arrive.
         reassembler: What holds them against each other.
-        unwritten: How many frames wait for the disk; no more are received while they fill the window.
+        unstored: The frames that wait for the disk, in order: whether the plugin's credit waits with each.
         cancel: The request to cancel it, which is never answered.
     """
 
+    plugin_id: str
     stream: ResponseStream
     reassembler: Reassembler
-    unwritten: int = 0
+    unstored: deque[bool] = field(default_factory=deque)
     cancel: list[ResponseStream] = field(default_factory=list)
 
 
@@ -56,6 +65,12 @@ class TaskStreams:
         self._handle = handle
         self._say = say
         self._open: dict[int, OpenTask] = {}
+        self._unfinished: set[int] = set()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether frames may have arrived that no bell will tell of: `drain` is to be called without waiting."""
+        return bool(self._unfinished)
 
     def send_task(self, action: SendTask) -> None:
         """Send a task to its plugin."""
@@ -65,7 +80,7 @@ class TaskStreams:
         except (TransportError, ValueError) as error:
             self._handle(SendFailed(action.task_id, str(error)))
         else:
-            self._open[action.task_id] = OpenTask(stream, Reassembler(action.task_id))
+            self._open[action.task_id] = OpenTask(action.plugin_id, stream, Reassembler(action.task_id))
 
     def send_cancel(self, task_id: int, plugin_id: str) -> None:
         """Ask a plugin to end a task. One that cannot be told is killed when its grace is over."""
@@ -78,10 +93,15 @@ class TaskStreams:
         except TransportError as error:
             self._say("warning", f"task {task_id}: cannot ask plugin {plugin_id} to cancel it: {error}")
 
-    def drain(self, *, everything: bool = False) -> None:
-        """Receive what has arrived, of each task no more than there is room for, or really everything."""
+    def drain(self) -> None:
+        """Receive what has arrived, of each task no more than there is room for and no more than its turn's share."""
         for task_id in list(self._open):
-            self._drain_task(task_id, everything=everything)
+            self._drain_task(task_id, MAX_FRAMES_A_TURN)
+
+    def drain_dead(self, plugin_id: str) -> None:
+        """Receive the last that a plugin had sent before it died: no more than its window."""
+        for task_id in [task_id for task_id, task in self._open.items() if task.plugin_id == plugin_id]:
+            self._drain_task(task_id, None)
 
     def grant(self, task_id: int) -> None:
         """Let the plugin send another frame."""
@@ -90,22 +110,24 @@ class TaskStreams:
             task.stream.grant()
 
     def store(self, action: StorePiece) -> None:
-        """Hand a piece of a result to the writer."""
-        if (task := self._open.get(action.task_id)) is not None:
-            task.unwritten += 1
+        """Hand a piece of a result to the writer, and let the plugin send another frame."""
         self._writer.write(
             action.task_id,
             action.name,
             action.format,
-            bytes(action.data),
+            action.data,
             is_first=action.is_first,
             is_last=action.is_last,
         )
+        if (task := self._open.get(action.task_id)) is not None:
+            # What was copied has left the window: the next frame comes while this one is on its way to disk.
+            task.unstored.append(False)
+            task.stream.grant()
 
     def store_file(self, action: StoreFile) -> None:
-        """Open a plugin's file, and hand it to the writer."""
+        """Open a plugin's file, and hand it to the writer; the plugin may change the file only once it was copied."""
         if (task := self._open.get(action.task_id)) is not None:
-            task.unwritten += 1
+            task.unstored.append(True)
         try:
             descriptor = open_regular_file(action.path)
         except OSError as error:
@@ -119,13 +141,14 @@ class TaskStreams:
         """Take note that a frame of a task is on disk: there is room for another."""
         task = self._open.get(task_id)
         if task is not None:
-            task.unwritten -= 1
-            task.stream.grant()
-            self._drain_task(task_id, everything=False)
+            if task.unstored.popleft():
+                task.stream.grant()
+            self._drain_task(task_id, MAX_FRAMES_A_TURN)
 
     def close_task(self, task_id: int) -> None:
         """Let go of a task's responses."""
         task = self._open.pop(task_id, None)
+        self._unfinished.discard(task_id)
         if task is not None:
             for cancel in task.cancel:
                 cancel.close()
@@ -136,12 +159,21 @@ class TaskStreams:
         for task_id in list(self._open):
             self.close_task(task_id)
 
-    def _drain_task(self, task_id: int, *, everything: bool) -> None:
-        task = self._open.get(task_id)
-        while task is not None and (everything or task.unwritten < RESPONSE_WINDOW):
+    def _drain_task(self, task_id: int, limit: int | None) -> None:
+        """Receive up to `limit` frames while there is room for them; None: all there are, whether there is or not."""
+        self._unfinished.discard(task_id)
+        received = 0
+        while (task := self._open.get(task_id)) is not None:
+            if limit is not None:
+                if len(task.unstored) >= MAX_UNSTORED:
+                    return  # `written` goes on
+                if received == limit:
+                    self._unfinished.add(task_id)
+                    return
             frame = task.stream.receive()
             if frame is None:
                 return
+            received += 1
             try:
                 piece = task.reassembler.feed(frame.header, frame.payload)
             except UnknownValue as error:
@@ -151,4 +183,3 @@ class TaskStreams:
                 self._handle(ResponsesBroken(task_id, str(error)))
             else:
                 self._handle(TaskSaid(piece))
-            task = self._open.get(task_id)

@@ -1,0 +1,189 @@
+"""How responses are received: as fast as there is room, and no plugin at the cost of the others."""
+
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from malbox_cli.store.results import ResultWriter
+from malbox_cli.supervisor.actions import SendTask, StoreFile, StorePiece
+from malbox_cli.supervisor.events import Event, ResponsesBroken, TaskSaid
+from malbox_cli.supervisor.streams import MAX_FRAMES_A_TURN, MAX_UNSTORED, TaskStreams
+from plugin_runtime.ports.base import ReceivedFrame, ResponseStream
+from plugin_runtime.wire.codec import Frame, final_frame, progress_frame
+from plugin_runtime.wire.headers import TaskRequestHeader
+from plugin_runtime.wire.messages import DataFormat, ResponseKind, TaskRequest
+from plugin_runtime.wire.names import RESPONSE_WINDOW
+
+
+class Responses(ResponseStream):
+    """Frames that have arrived, and the credits that were given for them."""
+
+    def __init__(self) -> None:
+        self.frames: deque[Frame] = deque()
+        self.credits = 0
+        self.is_open = True
+
+    def receive(self) -> ReceivedFrame | None:
+        if not self.frames:
+            return None
+        frame = self.frames.popleft()
+        return ReceivedFrame(frame.header, b"".join(frame.parts))
+
+    def grant(self) -> None:
+        self.credits += 1
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class Ports:
+    """The one thing that streams need of the supervisor's ports."""
+
+    def __init__(self) -> None:
+        self.sent: list[Responses] = []
+
+    def send_request(self, plugin_id: str, header: TaskRequestHeader, payload: bytes) -> Responses:
+        del plugin_id, header, payload
+        self.sent.append(Responses())
+        return self.sent[-1]
+
+
+class Writer:
+    """Takes what is to be stored, and stores nothing."""
+
+    def __init__(self) -> None:
+        self.given: list[bytes] = []
+        self.refused: list[str] = []
+
+    def write(
+        self, task_id: int, name: str, format_: DataFormat, data: memoryview, *, is_first: bool, is_last: bool
+    ) -> None:
+        del task_id, name, format_, is_first, is_last
+        self.given.append(bytes(data))
+
+    def refuse(self, task_id: int, name: str, error: str) -> None:
+        del task_id, name
+        self.refused.append(error)
+
+
+class Desk:
+    """Streams over the fakes, and who decides: every result is stored, all else is granted at once."""
+
+    def __init__(self) -> None:
+        self.ports, self.writer = Ports(), Writer()
+        self.events: list[Event] = []
+        self.streams = TaskStreams(self.ports, self.writer, self.take, lambda *_: None)  # type: ignore[arg-type] # fakes
+
+    def open(self, task_id: int, plugin_id: str) -> Responses:
+        self.streams.send_task(SendTask(task_id, plugin_id, TaskRequest("/sample")))
+        return self.ports.sent[-1]
+
+    def take(self, event: Event) -> None:
+        self.events.append(event)
+        assert isinstance(event, TaskSaid | ResponsesBroken)
+        if isinstance(event, ResponsesBroken):
+            self.streams.close_task(event.task_id)
+        elif event.piece.kind is ResponseKind.RESULT:
+            piece = event.piece
+            self.streams.store(StorePiece(piece.task_id, "r", piece.format, b"data", is_first=True, is_last=True))
+        else:
+            self.streams.grant(event.piece.task_id)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def results(task_id: int, count: int) -> list[Frame]:
+    frames = [final_frame(task_id) for _ in range(count)]
+    for frame in frames:
+        frame.header.flags = 0
+    return frames
+
+
+def test_a_flood_of_progress_has_its_share_of_a_turn_and_goes_on_in_the_next(desk: Desk) -> None:
+    flood, quiet = desk.open(1, "floods"), desk.open(2, "quiet")
+    flood.frames.extend(progress_frame(1, 0.5, "on") for _ in range(MAX_FRAMES_A_TURN + 1))
+    quiet.frames.append(progress_frame(2, 0.5, "on"))
+
+    desk.streams.drain()
+
+    assert len(flood.frames) == 1
+    assert not quiet.frames
+    assert desk.streams.has_more
+    desk.streams.drain()
+    assert not flood.frames
+    assert not desk.streams.has_more
+
+
+def test_a_frame_that_was_copied_gives_its_credit_back_before_it_is_stored(desk: Desk) -> None:
+    stream = desk.open(1, "a")
+    stream.frames.extend(results(1, 1))
+
+    desk.streams.drain()
+
+    assert desk.writer.given == [b"data"]
+    assert stream.credits == 1
+
+
+def test_no_more_is_received_than_may_wait_for_the_disk(desk: Desk) -> None:
+    stream = desk.open(1, "a")
+    stream.frames.extend(results(1, MAX_UNSTORED + 2))
+
+    desk.streams.drain()
+    assert len(desk.writer.given) == MAX_UNSTORED
+    assert not desk.streams.has_more  # what is written next goes on by itself
+
+    desk.streams.written(1)
+    assert len(desk.writer.given) == MAX_UNSTORED + 1
+
+
+def test_the_credit_of_a_file_comes_back_when_it_was_dealt_with(desk: Desk, tmp_path: Path) -> None:
+    stream = desk.open(1, "a")
+
+    desk.streams.store_file(StoreFile(1, "file", str(tmp_path / "missing")))
+    assert desk.writer.refused
+    assert stream.credits == 0
+
+    desk.streams.written(1)
+    assert stream.credits == 1
+
+
+def test_the_last_of_a_dead_plugin_is_taken_whatever_waits_and_nothing_of_the_living(desk: Desk) -> None:
+    dead, living = desk.open(1, "dead"), desk.open(2, "living")
+    dead.frames.extend(results(1, MAX_UNSTORED))
+    desk.streams.drain()
+    dead.frames.extend(results(1, RESPONSE_WINDOW))
+    living.frames.extend(results(2, 1))
+
+    desk.streams.drain_dead("dead")
+
+    assert not dead.frames
+    assert len(living.frames) == 1
+
+
+def test_a_task_that_was_closed_is_not_gone_on_with(desk: Desk) -> None:
+    stream = desk.open(1, "a")
+    stream.frames.extend(progress_frame(1, 0.5, "on") for _ in range(MAX_FRAMES_A_TURN + 1))
+    desk.streams.drain()
+
+    desk.streams.close_task(1)
+
+    assert not desk.streams.has_more
+    assert not stream.is_open
+
+
+def test_responses_that_break_the_protocol_end_with_their_task(desk: Desk) -> None:
+    stream = desk.open(1, "a")
+    stream.frames.extend([final_frame(7), final_frame(1)])
+
+    desk.streams.drain()
+
+    assert [type(event) for event in desk.events] == [ResponsesBroken]
+    assert not stream.is_open
+
+
+def test_the_fake_writer_has_the_methods_of_the_real_one() -> None:
+    assert {"write", "refuse"} <= set(dir(ResultWriter))
