@@ -7,11 +7,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
-from malbox_cli.control.records import Accepted, Ended, Outcome, Progress, Record, Refused, Result, TaskWarning, to_line
+from malbox_cli.control.json_text import on_one_line, parse_json
+from malbox_cli.control.records import (
+    Accepted,
+    Ended,
+    Outcome,
+    Progress,
+    Record,
+    Refused,
+    Result,
+    TaskWarning,
+    escape_surrogates,
+    to_line,
+)
+from malbox_cli.output.above_bars import AboveBars
 from malbox_cli.output.report import is_report, report_lines
-from malbox_cli.output.text import human_duration, human_size, pretty_json, safe
+from malbox_cli.output.text import human_duration, human_size, one_line, pretty_json, safe
+from malbox_cli.store.names import safe_file_name
 from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
@@ -21,6 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonPrinter", "Printer", "TextPrinter", "save_results"]
 
+MAX_SHOWN_JSON = 1 << 20
+"""A larger JSON result is named and not shown."""
+
+MESSAGE_WIDTH = 60
 STYLES = {
     Outcome.COMPLETED: "green",
     Outcome.FAILED: "bold red",
@@ -35,6 +53,9 @@ class Printer(Protocol):
     def take(self, record: Record) -> None:
         """Print a record."""
 
+    def stderr(self) -> TextIO:
+        """Return where others print what they have to say meanwhile."""
+
     def close(self) -> None:
         """Leave the terminal as it was."""
 
@@ -44,8 +65,13 @@ class JsonPrinter:
 
     def take(self, record: Record) -> None:
         """Print a record."""
-        sys.stdout.write(to_line(with_data(record)) + "\n")
-        sys.stdout.flush()
+        # JSON is UTF-8, whatever the terminal's encoding is.
+        sys.stdout.buffer.write(to_line(with_data(record)).encode() + b"\n")
+        sys.stdout.buffer.flush()
+
+    def stderr(self) -> TextIO:
+        """Return standard error."""
+        return sys.stderr
 
     def close(self) -> None:
         """Nothing is open."""
@@ -57,10 +83,10 @@ class TextPrinter:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._out: Console = Console(highlight=False, soft_wrap=True)
+        self._out: Console = Console(highlight=False, soft_wrap=True, emoji=False)
         self._bars: Bars | None = None
         self._tasks: dict[int, tuple[str, str, TaskID | None]] = {}
-        where = self._out if self._out.is_terminal else Console(stderr=True, highlight=False)
+        where = self._out if self._out.is_terminal else Console(stderr=True, highlight=False, emoji=False)
         if where.is_terminal:
             self._bars = _bars(where)
             self._bars.start()
@@ -69,20 +95,27 @@ class TextPrinter:
         """Print a record."""
         match record:
             case Accepted():
-                bar = self._bars.add_task(safe(record.plugin), total=1.0, message="") if self._bars else None
+                bar = self._bars.add_task(one_line(record.plugin), total=1.0, message="") if self._bars else None
                 self._tasks[record.task] = (record.plugin, record.sample, bar)
             case Progress():
-                bar = self._tasks[record.task][2]
+                _, _, bar = self._tasks.get(record.task, ("", "", None))
                 if self._bars is not None and bar is not None:
-                    self._bars.update(bar, completed=record.progress, message=safe(record.message)[:60])
+                    message = one_line(record.message)[:MESSAGE_WIDTH]
+                    self._bars.update(bar, completed=record.progress, message=message)
             case TaskWarning():
-                self._print(f"{self._who(record.task)}: warning: {record.message}", "yellow")
+                self._print(f"{self._who(record.task)}: warning: {one_line(record.message)}", "yellow")
             case Result():
                 self._result(record)
             case Ended():
                 self._ended(record)
             case Refused():
-                self._print(f"{record.plugin}: refused: {record.error}", "bold red")
+                self._print(f"{one_line(record.plugin)}: refused: {one_line(record.error)}", "bold red")
+
+    def stderr(self) -> TextIO:
+        """Return standard error, or what puts lines above the bars where both are on a terminal."""
+        if self._bars is None or not sys.stderr.isatty():
+            return sys.stderr
+        return cast(TextIO, AboveBars(self._bars.console))
 
     def close(self) -> None:
         """Take the bars away."""
@@ -91,16 +124,14 @@ class TextPrinter:
 
     def _who(self, task: int) -> str:
         plugin, sample, _ = self._tasks.get(task, ("task", str(task), None))
-        return f"{plugin} {sample}"
+        return one_line(f"{plugin} {sample}")
 
     def _result(self, record: Result) -> None:
-        record_with_data = with_data(record)
-        assert isinstance(record_with_data, Result)
-        title = f"{self._who(record.task)} → {record.name}"
-        if record_with_data.data is None:
-            self._print(f"{title}: {human_size(record.size)} in {record.path}", "bold")
+        title = f"{self._who(record.task)} → {one_line(record.name)}"
+        if record.path is not None and (record.format != "json" or record.size > MAX_SHOWN_JSON):
+            self._print(f"{title}: {human_size(record.size)} in {one_line(record.path)}", "bold")
             return
-        value = json.loads(record_with_data.data)
+        value = json.loads(_data_of(record))
         self._print(title, "bold")
         if is_report(record.name, value):
             for line in report_lines(value):
@@ -109,10 +140,10 @@ class TextPrinter:
             self._print_json(pretty_json(value))
 
     def _ended(self, record: Ended) -> None:
-        plugin, sample, bar = self._tasks.pop(record.task, (record.plugin, "", None))
+        plugin, sample, bar = self._tasks.pop(record.task, (record.plugin, f"task {record.task}", None))
         if self._bars is not None and bar is not None:
             self._bars.remove_task(bar)
-        text = f"{plugin} {sample}: {record.outcome.value} after {human_duration(record.seconds)}"
+        text = f"{one_line(f'{plugin} {sample}')}: {record.outcome.value} after {human_duration(record.seconds)}"
         if record.error:
             text += f": {record.error}"
         if record.partial:
@@ -141,12 +172,14 @@ def _bars(where: "Console") -> "Bars":
         console=where,
         transient=True,
         redirect_stdout=False,
-        redirect_stderr=where.stderr or where.is_terminal,
+        redirect_stderr=False,
     )
 
 
 def with_data(record: Record) -> Record:
     """Return a JSON result that was stored with its data read back in; any other record as it is.
+
+    One that turns out to be no JSON, which the store does not check in very large ones, becomes one of bytes.
 
     Raises:
         MalboxError: It cannot be read any more.
@@ -154,10 +187,9 @@ def with_data(record: Record) -> Record:
     if not isinstance(record, Result) or record.format != "json" or record.path is None:
         return record
     try:
-        value = json.loads(Path(record.path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise MalboxError(f"cannot read the result {record.path} back: {error}") from error
-    return replace(record, data=json.dumps(value, ensure_ascii=False), path=None)
+        return replace(record, data=_data_of(record), path=None)
+    except ValueError:
+        return replace(record, format="bytes")
 
 
 def save_results(folder: Path, take: Callable[[Record], None]) -> Callable[[Record], None]:
@@ -166,22 +198,17 @@ def save_results(folder: Path, take: Callable[[Record], None]) -> Callable[[Reco
     Raises:
         MalboxError: A result cannot be written; raised by what is returned.
     """
-    from malbox_cli.store.results import safe_file_name
-
-    tasks: dict[int, tuple[Path, int]] = {}
+    tasks: dict[int, tuple[Path, set[str]]] = {}
 
     def save(record: Record) -> None:
         match record:
             case Accepted():
                 stem = safe_file_name(Path(record.sample).name)
-                tasks[record.task] = (folder / f"{stem}-{record.sha256[:12]}" / record.plugin, 0)
+                tasks[record.task] = (folder / f"{stem}-{record.sha256[:12]}" / record.plugin, set())
             case Result():
-                where, count = tasks[record.task]
-                tasks[record.task] = (where, count + 1)
-                saved = _save(where, count + 1, record, safe_file_name)
-                record = (
-                    replace(record, path=str(saved)) if record.path is not None and record.format != "json" else record
-                )
+                saved = _save(*tasks[record.task], record)
+                if record.path is not None:
+                    record = replace(record, path=str(saved))
             case Ended():
                 with suppress(KeyError):
                     del tasks[record.task]
@@ -190,17 +217,38 @@ def save_results(folder: Path, take: Callable[[Record], None]) -> Callable[[Reco
     return save
 
 
-def _save(where: Path, number: int, record: Result, file_name: Callable[[str, str], str]) -> Path:
-    name = file_name(record.name, ".json" if record.format == "json" else "")
-    target = where / name
-    if target.exists():
-        target = where / f"{number:02}-{name}"
+def _save(where: Path, taken: set[str], record: Result) -> Path:
+    """Put a result below `where`, under its own name if no result of the task has taken it; return the file."""
+    name = file_name = safe_file_name(record.name, ".json" if record.format == "json" else "")
+    number = 1
+    while file_name in taken:
+        number += 1
+        file_name = f"{number:02}-{name}"
+    taken.add(file_name)
+    target = where / file_name
     try:
         where.mkdir(parents=True, exist_ok=True)
         if record.path is not None:
             shutil.copyfile(record.path, target)
         else:
-            target.write_text(record.data or "", encoding="utf-8", errors="surrogatepass")
+            target.write_text(escape_surrogates(record.data or ""), encoding="utf-8")
     except OSError as error:
         raise MalboxError(f"cannot write {error.filename or target}: {error.strerror}") from error
     return target.absolute()
+
+
+def _data_of(record: Result) -> str:
+    """Return the text of a JSON result, on one line, wherever it is.
+
+    Raises:
+        MalboxError: It cannot be read any more.
+        ValueError: It is no JSON.
+    """
+    if record.data is not None or record.path is None:
+        return record.data or "null"
+    try:
+        data = Path(record.path).read_bytes()
+    except OSError as error:
+        raise MalboxError(f"cannot read the result {record.path} back: {error.strerror}") from error
+    parse_json(data)
+    return on_one_line(data.decode())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from malbox_cli.output.text import safe
+from malbox_cli.output.text import one_line
 
 __all__ = ["is_report", "report_lines"]
 
@@ -25,7 +25,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     lines += [f"{indicator.get('kind')} {indicator.get('value')}" for indicator in indicators[:MAX_INDICATORS]]
     if len(indicators) > MAX_INDICATORS:
         lines.append(f"... and {len(indicators) - MAX_INDICATORS} more indicators")
-    return [safe(line) for line in lines]
+    return [one_line(line) for line in lines]
 
 
 def _verdict(verdict: object) -> str:

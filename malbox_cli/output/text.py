@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-__all__ = ["human_duration", "human_size", "pretty_json", "safe"]
+__all__ = ["human_duration", "human_size", "one_line", "pretty_json", "safe"]
 
 WIDTH = 100
 INDENT = "  "
@@ -16,6 +16,11 @@ def safe(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
+def one_line(text: str) -> str:
+    """Return the text as `safe` does, and on one line."""
+    return safe(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def human_size(size: int) -> str:
     """Return a number of bytes as a person says it: ``17 B``, ``3.0 MiB``."""
     if size < 1024:
@@ -23,18 +28,18 @@ def human_size(size: int) -> str:
     value = float(size)
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         value /= 1024
-        if value < 1024:
+        if round(value, 1) < 1024:
             return f"{value:.1f} {unit}"
     return f"{value / 1024:.1f} PiB"
 
 
 def human_duration(seconds: float) -> str:
     """Return a duration as a person says it: ``4 ms``, ``1.5 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 1:
+    if round(seconds * 1000) < 1000:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
@@ -57,7 +62,11 @@ def pretty_json(value: object, indent: str = "") -> str:
 
 
 def _flat(value: object) -> str:
-    return safe(json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    # What does something to a terminal stands in strings only; there it can be written as JSON's own escapes.
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _wrapped(values: Sequence[object], indent: str) -> str:

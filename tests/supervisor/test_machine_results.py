@@ -249,7 +249,7 @@ def test_a_death_in_the_middle_of_a_result_is_told_with_what_arrived() -> None:
     ended = history.ended[task]
     assert ended.error == (
         "plugin p was killed by SIGKILL (signal 9) during the task; 2 results arrived before; "
-        "result 'three' was cut off after 1024.0 KiB of 3.0 MiB"
+        "result 'three' was cut off after 1.0 MiB of 3.0 MiB"
     )
     assert ended.partial
 
