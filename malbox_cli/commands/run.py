@@ -52,8 +52,8 @@ def command(
     manifest = load(manifest_path)
     specs = chosen(manifest, plugins)
     paths = [sample_path(sample) for sample in samples]
-    console = Console(quiet=not verbose)
     printer: Printer = JsonPrinter() if as_json else TextPrinter()
+    console = Console(quiet=not verbose, stream=printer.stderr())
     take = printer.take if output is None else save_results(output, printer.take)
     try:
         code = run_once(manifest, specs, paths, console, take, config=settings, timeout=timeout, verbose=verbose)
