@@ -33,6 +33,7 @@ class Children:
         guard: Who is told of each process, to end it should we be killed.
         variables: Returns what a plugin's process is told, given its instance.
         on_line: Called with a plugin's id and a line that it printed.
+        descriptor_limits: The soft and hard limit on open descriptors that a plugin gets.
 
     Attributes:
         on_end: Called with a plugin's id when its process has ended, before `reap`.
@@ -44,12 +45,14 @@ class Children:
         guard: Guard,
         variables: Callable[[PluginSpec, str], Mapping[str, str]],
         on_line: Callable[[str, str], None],
+        descriptor_limits: tuple[int, int],
     ) -> None:
         self.on_end: Callable[[str], None] = _ignore
         self._poller = poller
         self._guard = guard
         self._variables = variables
         self._on_line = on_line
+        self._descriptor_limits = descriptor_limits
         self._children: dict[str, Child] = {}
         self._marks: dict[str, str] = {}
         self._splitters: dict[str, LineSplitter] = {}
@@ -70,7 +73,7 @@ class Children:
             SpawnError: It could not be started.
         """
         instance = secrets.token_hex(8)
-        child = spawn(spec, self._variables(spec, instance))
+        child = spawn(spec, self._variables(spec, instance), self._descriptor_limits)
         self._marks[spec.id] = f"{INSTANCE}={instance}"
         self._guard.spawned(child.pid)
         self._children[spec.id] = child

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -54,12 +55,13 @@ class Child:
         os.close(self.output)
 
 
-def spawn(spec: PluginSpec, variables: Mapping[str, str]) -> Child:
+def spawn(spec: PluginSpec, variables: Mapping[str, str], descriptor_limits: tuple[int, int]) -> Child:
     """Start a plugin's process.
 
     Args:
         spec: What to run.
         variables: What it is told through its environment, on top of ours and the manifest's.
+        descriptor_limits: The soft and hard limit on open descriptors that it gets; ours are raised.
 
     Raises:
         SpawnError: The program could not be started; the text says why.
@@ -86,6 +88,8 @@ def spawn(spec: PluginSpec, variables: Mapping[str, str]) -> Child:
     finally:
         os.close(writer)
     os.set_blocking(reader, False)
+    with suppress(ProcessLookupError):  # it may have ended already
+        resource.prlimit(popen.pid, resource.RLIMIT_NOFILE, descriptor_limits)
     return Child(popen.pid, os.pidfd_open(popen.pid), reader, popen)
 
 

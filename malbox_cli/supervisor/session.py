@@ -13,6 +13,7 @@ from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.console import Console
+from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.machine import Machine
@@ -94,6 +95,7 @@ def open_session(
     silence_log(verbose=verbose)
     make_state_folder(manifest.state_dir)
     with ExitStack() as stack:
+        limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
         guard = Guard(folder.path, folder.domain.prefix, folder.lock)
@@ -119,7 +121,7 @@ def open_session(
 
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
-        children = Children(poller, guard, variables, console.line)
+        children = Children(poller, guard, variables, console.line, limits)
         reactor = Reactor(machine, plugins, ports, poller, children, store, emit, console.say)
         stack.callback(reactor.close)
         signals = StopSignals(

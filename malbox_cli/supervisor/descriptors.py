@@ -1,0 +1,38 @@
+"""How many descriptors the supervisor may have open: shared memory takes many of them."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from plugin_runtime.errors import MalboxError
+
+__all__ = ["room_for_descriptors"]
+
+FOR_EACH_PLUGIN = 20
+FOR_THE_REST = 128
+"""For itself, and for commands that are connected."""
+
+
+@contextmanager
+def room_for_descriptors(plugins: int) -> Iterator[tuple[int, int]]:
+    """Raise the soft limit on open descriptors during a block; yield what both limits were.
+
+    Args:
+        plugins: How many plugins there are to be room for.
+
+    Raises:
+        MalboxError: The hard limit is too low.
+    """
+    soft, hard = before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = FOR_EACH_PLUGIN * plugins + FOR_THE_REST
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise MalboxError(
+            f"{plugins} plugin(s) need {needed} open descriptors, and this process may have {hard}: "
+            f"allow more with `ulimit -n {needed}`, or run fewer plugins"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    try:
+        yield before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
