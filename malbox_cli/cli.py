@@ -1,5 +1,6 @@
 """The command line: finds the command, and turns every error into one message and an exit code."""
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -65,6 +66,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and end the process with the exit code of the command."""
+    _mend_standard_streams()
     try:
         code = cli.main(prog_name="malbox", standalone_mode=False)
     except click.ClickException as error:
@@ -83,6 +85,25 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - what is not ours is raised again
         code = _explain(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _mend_standard_streams() -> None:
+    """Make sure that the three standard streams are there, and take any text.
+
+    Where one was closed its number would go to the next file that is opened, which would get what is printed.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:

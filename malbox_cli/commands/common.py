@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from malbox_cli.output.text import safe
 from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
@@ -145,15 +146,19 @@ def sample_path(text: str) -> str:
     Raises:
         click.UsageError: It is missing, no regular file, or may not be read.
     """
-    path = os.path.abspath(text)
+    shown = safe(text)
+    try:
+        path = os.path.abspath(text)
+    except OSError as error:
+        raise click.UsageError(f"cannot find the sample {shown}: the current folder is not there any more") from error
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
-        raise click.UsageError(f"cannot read the sample {text}: {error.strerror}") from error
+        raise click.UsageError(f"cannot read the sample {shown}: {error.strerror}") from error
     if stat.S_ISDIR(mode):
-        raise click.UsageError(f"the sample {text} is a folder: name a file in it")
+        raise click.UsageError(f"the sample {shown} is a folder: name a file in it")
     if not stat.S_ISREG(mode):
-        raise click.UsageError(f"the sample {text} is not a regular file")
+        raise click.UsageError(f"the sample {shown} is not a regular file")
     if not os.access(path, os.R_OK):
-        raise click.UsageError(f"cannot read the sample {text}: Permission denied")
+        raise click.UsageError(f"cannot read the sample {shown}: Permission denied")
     return path

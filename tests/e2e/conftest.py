@@ -4,20 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_harness import Place, become_subreaper
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _subreaper() -> None:
-    become_subreaper()
+from e2e_harness import Place, subreaper
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """Return a place to run malbox in; afterwards nothing may be left of what was started there."""
-    place = Place(tmp_path)
-    try:
-        yield place
-        place.assert_nothing_left()
-    finally:
-        place.close()
+    with subreaper():
+        place = Place(tmp_path)
+        try:
+            yield place
+            place.assert_nothing_left()
+        finally:
+            place.close()

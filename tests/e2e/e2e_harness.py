@@ -259,6 +259,8 @@ class Place:
                 with suppress(psutil.Error):
                     process.kill()
         reap_orphans()
+        for name in self._new_shared_memory():
+            (SHARED_MEMORY / name).unlink(missing_ok=True)
         shutil.rmtree(self.runtime, ignore_errors=True)
 
     def _new_shared_memory(self) -> set[str]:
@@ -297,10 +299,15 @@ def reap_orphans() -> list[int]:
     return reaped
 
 
-def become_subreaper() -> None:
-    """Have orphans come to this process, so that none is overlooked."""
+@contextmanager
+def subreaper() -> Iterator[None]:
+    """Have orphans come to this process during a block, so that none is overlooked."""
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    try:
+        yield
+    finally:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def zombies_of(pid: int) -> list[int]:

@@ -1,10 +1,12 @@
 """Input that cannot be used: one clear message, its exit code, nothing left."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from e2e_harness import PLUGINS, Done, Place, eventually, peak_memory
 
@@ -203,3 +205,31 @@ def test_an_output_folder_that_cannot_be_made_ends_the_run(place: Place) -> None
     done = place.run(manifest, place.sample(), "--set", "sizes=3", "--output", "file/found")
 
     assert_one_clear_message(done, 1, "file/found")
+
+
+def test_many_plugins_raise_the_limit_on_descriptors_and_keep_the_plugins_own(place: Place) -> None:
+    table = {"path": str(PLUGINS / "echo")}
+    manifest = place.manifest(**{f"p{number}": table for number in range(16)})
+    command = shlex.join([*place.argv, "up", "-f", str(manifest)])
+    supervisor = place.start("-c", f"ulimit -Sn 200; exec {command}", argv=["sh"])
+    supervisor.wait_for("every plugin is READY")
+
+    limits = {psutil.Process(row["pid"]).rlimit(psutil.RLIMIT_NOFILE)[0] for row in place.status(manifest)["plugins"]}
+
+    assert limits == {200}
+    assert place.malbox("down", "-f", manifest).code == 0
+    assert supervisor.wait(2).code == 0
+
+
+def test_a_limit_on_descriptors_that_is_too_low_is_named(place: Place) -> None:
+    command = shlex.join([*place.argv, "run", "-f", str(place.manifest("echo")), str(place.sample())])
+
+    assert_one_clear_message(place.malbox("-c", f"ulimit -n 64; {command}", argv=["sh"]), 1, "ulimit -n 148")
+
+
+def test_a_current_folder_that_is_gone_is_named(place: Place) -> None:
+    command = shlex.join([*place.argv, "run", "-f", str(place.manifest("echo")), "sample"])
+
+    done = place.malbox("-c", f"mkdir gone && cd gone && rmdir ../gone && {command}", argv=["sh"])
+
+    assert_one_clear_message(done, 2, "sample", "the current folder is not there any more")

@@ -2,8 +2,10 @@
 
 import os
 import pty
+import random
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -217,3 +219,38 @@ def test_a_full_disk_under_standard_output_is_one_message(place: Place) -> None:
     assert done.code == 1
     assert done.err.count("\n") == 1
     assert "No space left on device" in done.err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_standard_stream_that_is_closed_keeps_nothing_from_working(place: Place, closed: str) -> None:
+    command = shlex.join([*place.argv, "run", "-f", str(place.manifest("echo")), str(place.sample()), "--json"])
+
+    done = place.malbox("-c", f"{command} --output found --set sizes=3 {closed}", argv=["sh"])
+
+    assert done.code == 0, done
+    assert done.err == ""
+    assert [path.read_bytes() for path in place.folder.glob("found/*/echo/*")] == [random.Random(3).randbytes(3)]
+
+
+def test_a_terminal_that_knows_ascii_only_gets_escapes(place: Place) -> None:
+    manifest = place.manifest("echo")
+
+    done = place.malbox("run", "-f", manifest, place.sample(), "--set", "config=ä", env={"PYTHONIOENCODING": "ascii"})
+
+    assert done.code == 0, done
+    assert (r"\u2192 config") in done.out
+
+
+def test_a_warning_of_malbox_does_not_mix_with_the_bars(place: Place) -> None:
+    manifest = place.manifest("echo", "exits_before_ready")
+    until = place.folder / "go"
+    with Terminal(place, "run", "-f", manifest, place.sample(), "--set", f"until={until}") as terminal:
+        terminal.wait_for("waiting")
+        terminal.wait_for("it last printed")
+
+        until.touch()
+
+        assert terminal.wait() == 1
+    screen = last_screen(terminal.shown)
+    assert len([line for line in screen if line.endswith("exits_before_ready | rules/extra.yar: no such file")]) == 1
+    assert not [line for line in screen if "%" in line]
