@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -208,7 +209,8 @@ class Server:
 def open_bare() -> Iterator[Bare]:
     """Start a server for the length of a block, in shared memory of its own."""
     with tempfile.TemporaryDirectory(prefix="mb") as root:
-        bare = Bare(Services(Domain(root, "mbbare_")))
+        domain = _domain(root)
+        bare = Bare(Services(domain))
         server = subprocess.Popen([sys.executable, __file__, root], stdout=subprocess.PIPE)
         bare.server_pid = server.pid
         assert server.stdout is not None
@@ -219,6 +221,8 @@ def open_bare() -> Iterator[Bare]:
             bare.leave()
             server.wait()
             server.stdout.close()
+            for file in Path("/dev/shm").glob(f"{domain.prefix}*"):
+                file.unlink(missing_ok=True)
 
 
 def take_view(take: Callable[[memoryview], object]) -> Sink:
@@ -230,8 +234,12 @@ def take_view(take: Callable[[memoryview], object]) -> Sink:
     return sink
 
 
+def _domain(root: str) -> Domain:
+    return Domain(root, f"{Path(root).name}_")
+
+
 def _serve(root: str) -> None:
-    server = Server(Services(Domain(root, "mbbare_")))
+    server = Server(Services(_domain(root)))
     print("ready", flush=True)
     server.run()
 
