@@ -1,10 +1,11 @@
 """Keeps a guardian: the process that cleans up where this one is killed."""
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from malbox_cli.supervisor.processes import spawn_helper
+from malbox_cli.supervisor.processes import SpawnError, spawn_helper
 
 __all__ = ["Guard"]
 
@@ -25,7 +26,7 @@ class Guard:
 
     def __init__(self, folder: Path, prefix: str, lock: int) -> None:
         self._lock = lock
-        self._told = [f"folder {folder}", f"memory {prefix}"]
+        self._told = [f"supervisor {os.getpid()}", f"folder {folder}", f"memory {prefix}"]
         self._pids: set[int] = set()
         self._start()
 
@@ -55,11 +56,14 @@ class Guard:
             self._write(line)
         except BrokenPipeError:
             self._close()
-            self._start()
+            with suppress(BrokenPipeError, SpawnError):  # without one the supervisor goes on, and tries again next time
+                self._start()
 
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
+        if self._process.stdin.closed:  # it could not be started again the last time
+            raise BrokenPipeError
+        self._process.stdin.write(os.fsencode(line) + b"\n")
         self._process.stdin.flush()
 
     def _close(self) -> None:

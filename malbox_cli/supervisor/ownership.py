@@ -6,6 +6,7 @@ The lock alone says that there is an owner: the kernel lets go of it however tha
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from plugin_runtime.errors import MalboxError
 __all__ = ["AlreadySupervised", "Owner", "Ownership", "find_owner", "make_state_folder"]
 
 FILE = "supervisor.lock"
+TAKE_SECONDS = 0.3
+"""How long to try: who only looks whether there is an owner holds the lock for a moment too."""
+TAKE_PAUSE_SECONDS = 0.01
 
 
 class AlreadySupervised(MalboxError):
@@ -53,15 +57,14 @@ class Ownership:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise MalboxError(f"cannot write {file}: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(descriptor):
             owner = _read(descriptor)
             os.close(descriptor)
-            who = f"process {owner.pid}" if owner else "a process that is just starting"
+            who = f"process {owner.pid}" if owner else "a process that is just starting or ending"
             raise AlreadySupervised(
                 f"{manifest} is supervised already, by {who}: stop it with `malbox down -f {manifest}`"
-            ) from None
+            )
+        os.truncate(descriptor, 0)  # what a killed owner wrote
         return cls(descriptor)
 
     def announce(self, owner: Owner) -> None:
@@ -80,11 +83,19 @@ def make_state_folder(state_dir: Path) -> None:
     """Make the state folder, 0700: what malware wrote is in it.
 
     Raises:
-        MalboxError: It cannot be made.
+        MalboxError: It cannot be made, or it is a folder with something else in it that is open to others.
     """
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state_dir.chmod(0o700)
+        if state_dir.stat().st_mode & 0o077:
+            content = os.listdir(state_dir)
+            if content and FILE not in content:
+                # It may well be one that others need, such as a home or /tmp.
+                raise MalboxError(
+                    f"the state folder {state_dir} is open to other users and has other things than malbox's in it: "
+                    "name another as state_dir, or close it with chmod 700"
+                )
+            state_dir.chmod(0o700)
     except OSError as error:
         raise MalboxError(f"cannot make the state folder {state_dir}: {error.strerror}") from error
 
@@ -103,6 +114,19 @@ def find_owner(state_dir: Path) -> Owner | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    give_up_at = time.monotonic() + TAKE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(TAKE_PAUSE_SECONDS)
+        else:
+            return True
 
 
 def _read(descriptor: int) -> Owner | None:

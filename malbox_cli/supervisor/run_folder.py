@@ -9,7 +9,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
+import select
 import shutil
 import stat
 import time
@@ -23,11 +25,13 @@ from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
 __all__ = ["RunFolder", "base_folder", "remove_leftovers"]
 
 SHARED_MEMORY = Path("/dev/shm")
-LOCK, SOCKET, ROOT = "lock", "control.sock", "shm"
+LOCK, SOCKET, ROOT = "malbox-run.lock", "control.sock", "shm"
 CLAIM_SECONDS = 3.0
 CLAIM_PAUSE_SECONDS = 0.02
-MAX_BASE_BYTES = 40
-"""Above it the root and prefix of a domain would not fit into what iceoryx2 allows."""
+MAX_TRIES = 100
+MAX_BASE_BYTES = 32
+"""Above it the root and the prefix of a run of its own would not fit into what iceoryx2 allows."""
+OWN_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{6}")
 
 
 @dataclass(slots=True)
@@ -64,15 +68,24 @@ class RunFolder:
         remove_leftovers(base)
         name = domain or f"{hashlib.sha256(os.fsencode(manifest)).hexdigest()[:8]}-{secrets.token_hex(3)}"
         path = base / name
-        lock = _claim(path, wait=domain is not None)
-        os.truncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
-        if domain == "default":
-            return cls(path, DEFAULT_DOMAIN, lock)
         root = path / ROOT
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(mode=0o700)
-        return cls(path, Domain(str(root), prefix_of(name)), lock)
+        try:
+            shared = DEFAULT_DOMAIN if domain == "default" else Domain(str(root), prefix_of(path))
+        except ValueError as error:
+            raise MalboxError(f"{error}, with MALBOX_RUNTIME_DIR, or give the domain a shorter name") from error
+        lock = _claim(path, wait=domain is not None)
+        try:
+            os.truncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            if not shared.is_default:
+                _remove_shared_memory(path)
+                shutil.rmtree(root, ignore_errors=True)
+                root.mkdir(mode=0o700)
+        except OSError as error:
+            _remove(path)
+            os.close(lock)
+            raise MalboxError(f"cannot make the folder {root}: {error.strerror}") from error
+        return cls(path, shared, lock)
 
     def remove(self) -> None:
         """Remove the folder and what is left in shared memory. To be called when none of its processes is left."""
@@ -82,9 +95,9 @@ class RunFolder:
             self.path.parent.rmdir()  # it stays where another run has its folder in it
 
 
-def prefix_of(name: str) -> str:
-    """Return what the names of a run's files in shared memory begin with."""
-    return f"mb{hashlib.sha256(name.encode()).hexdigest()[:10]}_"
+def prefix_of(folder: Path) -> str:
+    """Return what the names of the files in shared memory of a run with this folder begin with."""
+    return f"mb{hashlib.sha256(os.fsencode(folder)).hexdigest()[:10]}_"
 
 
 def base_folder() -> Path:
@@ -110,8 +123,7 @@ def base_folder() -> Path:
             "set MALBOX_RUNTIME_DIR to a shorter one"
         )
     try:
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = base.lstat()
+        status = _make_folder(base)
     except OSError as error:
         raise MalboxError(f"cannot make the folder {base}: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o077:
@@ -121,24 +133,55 @@ def base_folder() -> Path:
     return base
 
 
+def _make_folder(path: Path) -> os.stat_result:
+    """Make a folder that may be there, and that whoever ends removes if it is empty; return its status."""
+    for _ in range(MAX_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return path.lstat()
+    raise FileExistsError(errno.EEXIST, "it is no folder, or comes and goes")
+
+
 def remove_leftovers(base: Path) -> int:
     """Remove the folders below `base` whose runs are over; return how many there were."""
     count = 0
-    for path in base.iterdir():
+    for name in _names_in(base):
+        path = base / name
         with suppress(OSError):
-            lock = _lock(path)
+            lock = _lock(path, os.O_RDWR)
             if lock is not None:
                 _remove(path)
                 os.close(lock)
                 count += 1
+        if OWN_NAME.fullmatch(name):
+            with suppress(OSError):
+                path.rmdir()  # one that was killed before it had its lock leaves it empty
     return count
 
 
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []  # a run that ended has just removed it
+
+
 def _remove(path: Path) -> None:
-    prefix = prefix_of(path.name)
-    for file in SHARED_MEMORY.glob(f"{prefix}*"):
+    """Remove a run's folder, which is locked; its lock goes last, because whoever waits for it then begins at once."""
+    _remove_shared_memory(path)
+    for name in _names_in(path):
+        if name != LOCK:
+            shutil.rmtree(path / name, ignore_errors=True)
+            with suppress(OSError):
+                (path / name).unlink()
+    with suppress(OSError):
+        (path / LOCK).unlink()
+        path.rmdir()
+
+
+def _remove_shared_memory(path: Path) -> None:
+    for file in SHARED_MEMORY.glob(f"{prefix_of(path)}*"):
         file.unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _claim(path: Path, *, wait: bool) -> int:
@@ -153,8 +196,9 @@ def _claim(path: Path, *, wait: bool) -> int:
     while True:
         try:
             base_folder()
-            path.mkdir(mode=0o700, exist_ok=True)
-            lock = _lock(path)
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+            lock = _lock(path, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
             lock = None  # a run that ended has just removed the folder
         except OSError as error:
@@ -166,13 +210,13 @@ def _claim(path: Path, *, wait: bool) -> int:
         time.sleep(CLAIM_PAUSE_SECONDS)
 
 
-def _lock(folder: Path) -> int | None:
+def _lock(folder: Path, flags: int) -> int | None:
     """Lock a run's folder, and return the descriptor that holds the lock; None: a living process has it.
 
     Raises:
-        FileNotFoundError: The folder was removed meanwhile.
+        FileNotFoundError: The folder has no lock, or was removed meanwhile.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / LOCK, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever had the lock before may have removed the file that was opened here.
@@ -189,10 +233,13 @@ def _lock(folder: Path) -> int | None:
 
 def _holder_lives(folder: Path) -> bool:
     try:
-        os.kill(int((folder / LOCK).read_text()), 0)
+        pidfd = os.pidfd_open(int((folder / LOCK).read_text()))
     except (OSError, ValueError):
         return False
-    return True
+    try:
+        return not select.select([pidfd], [], [], 0)[0]  # readable: it has ended, and nobody has reaped it yet
+    finally:
+        os.close(pidfd)
 
 
 def _holder(folder: Path) -> str:
