@@ -1,6 +1,8 @@
 """A task's way out of the process: one frame at a time, no faster than the supervisor takes them."""
 
 import threading
+import time
+from collections.abc import Iterable
 
 from plugin_runtime.errors import PeerGone, ResultRefused, SupervisorGone, TaskCancelled
 from plugin_runtime.ports.base import IncomingRequest
@@ -9,12 +11,15 @@ from plugin_runtime.wire.names import RESPONSE_WINDOW
 
 __all__ = ["TaskChannel"]
 
+LOOK_SECONDS = 0.5
+"""How often a wait for a credit looks whether the supervisor still waits for the task: nobody rings if it does not."""
+
 
 class TaskChannel:
     """The responses of one task.
 
-    The handler's thread sends; the loop's thread gives credits and says that the task is to end. A handler that waits
-    for a credit is woken by both.
+    Handlers send, on any thread; the loop's thread gives credits and says that the task is to end. A handler that waits
+    for room is woken by both.
 
     Args:
         request: The task's way back.
@@ -25,10 +30,13 @@ class TaskChannel:
         self.task_id: int = request.header.task_id
         self._request = request
         self._uses_credits = uses_credits
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
+        self._sending = threading.RLock()
         self._credits = RESPONSE_WINDOW
         self._cancelled = False
         self._gone = False
+        self._last_frame_by: float | None = None
+        self._ended = False
         self._cut_off: str | None = None
 
     @property
@@ -41,20 +49,22 @@ class TaskChannel:
         """Why a result left only in part, if one did: the task cannot end well any more."""
         return self._cut_off
 
-    def cut(self, name: str, error: BaseException) -> None:
-        """Say that a result was left in the middle: nothing but the end of the task may follow it."""
-        self._cut_off = f"result {name!r} was cut off: {error}"
-
-    def give(self, credits: int) -> None:
+    def give(self, count: int) -> None:
         """Add the credits that the supervisor gave back; more than the window are of no use."""
         with self._changed:
-            self._credits = min(self._credits + credits, RESPONSE_WINDOW)
+            self._credits = min(self._credits + count, RESPONSE_WINDOW)
             self._changed.notify_all()
 
-    def cancel(self) -> None:
-        """Ask the handler to end: what it sends from now on raises `TaskCancelled`."""
+    def cancel(self, *, last_frame_by: float | None = None) -> None:
+        """Ask the handler to end: what it sends from now on raises `TaskCancelled`.
+
+        Args:
+            last_frame_by: When, on the monotonic clock, to give up on the frame that ends the task. None: it waits for
+                room as long as the supervisor waits for it.
+        """
         with self._changed:
             self._cancelled = True
+            self._last_frame_by = last_frame_by
             self._changed.notify_all()
 
     def lose_supervisor(self) -> None:
@@ -71,47 +81,65 @@ class TaskChannel:
             SupervisorGone: The supervisor is not there any more.
         """
         if self._gone:
-            raise SupervisorGone("the supervisor is gone")
+            raise SupervisorGone("the supervisor does not wait for this task any more")
         if self._cancelled:
             raise TaskCancelled("the task was cancelled")
 
     def send(self, frame: Frame) -> None:
-        """Send a frame; wait for a credit where there is none.
+        """Send a frame that stands by itself; wait for room where there is none.
 
         Raises:
             TaskCancelled: The task was cancelled, before or while it waited.
             SupervisorGone: Nobody is left to read it.
             ResultRefused: An earlier result was cut off.
             SharedMemoryFull: There is no room for it on this machine.
+            RuntimeError: The task has ended.
         """
-        self.check()
-        if self._cut_off is not None:
-            raise ResultRefused(self._cut_off)
-        if self._uses_credits:
-            with self._changed:
-                while not self._credits:
-                    self._changed.wait()
-                    self.check()
-                self._credits -= 1
-        self._pass_on(frame)
+        with self._sending:
+            if self._ended:
+                raise RuntimeError(f"task {self.task_id} has ended: nothing can be sent any more")
+            if self._cancelled or self._gone:
+                self.check()
+            if self._cut_off is not None:
+                raise ResultRefused(self._cut_off)
+            self._take_credit(frame_is_last=False)
+            self._pass_on(frame, frame_is_last=False)
+
+    def send_result(self, name: str, frames: Iterable[Frame]) -> None:
+        """Send the frames of one result, with nothing between them; raises what `send` does.
+
+        Where it raises after the first of them, the task cannot end well any more.
+        """
+        with self._sending:
+            sent_any = False
+            try:
+                for frame in frames:
+                    self.send(frame)
+                    sent_any = True
+            except BaseException as error:
+                if sent_any:
+                    self._cut_off = f"result {name!r} was cut off: {str(error) or type(error).__name__}"
+                raise
 
     def send_last(self, frame: Frame) -> None:
         """Send the frame that ends the task, also where it was cancelled, and let go of the request.
 
         Raises:
-            SupervisorGone: Nobody is left to read it.
+            SupervisorGone: Nobody is left to read it, or did in time.
             SharedMemoryFull: There is no room for it on this machine.
         """
         try:
-            if self._uses_credits:
-                with self._changed:
-                    while not self._credits and not self._gone:
-                        self._changed.wait()
-            if self._gone:
-                raise SupervisorGone("the supervisor is gone")
-            self._pass_on(frame)
+            with self._sending:
+                self._ended = True
+                self._take_credit(frame_is_last=True)
+                self._pass_on(frame, frame_is_last=True)
         finally:
             self._request.close()
+
+    def close(self) -> None:
+        """Let go of the request without a word; nothing is sent any more."""
+        self._ended = True
+        self._request.close()
 
     def wait_until_taken(self) -> None:
         """Wait until the supervisor is done with everything that was sent. Does nothing without credits.
@@ -124,12 +152,36 @@ class TaskChannel:
             return
         with self._changed:
             while self._credits < RESPONSE_WINDOW:
-                self._changed.wait()
+                self._wait_for_change()
                 self.check()
 
-    def _pass_on(self, frame: Frame) -> None:
+    def _take_credit(self, *, frame_is_last: bool) -> None:
+        if not self._uses_credits:
+            return
+        with self._changed:
+            while not self._credits:
+                self._check_patience(frame_is_last=frame_is_last)
+                self._wait_for_change()
+            self._credits -= 1
+
+    def _pass_on(self, frame: Frame, *, frame_is_last: bool) -> None:
         try:
-            self._request.send(frame)
+            while not self._request.send(frame):
+                self._check_patience(frame_is_last=frame_is_last)
         except PeerGone as error:
             self._gone = True
             raise SupervisorGone(str(error)) from error
+
+    def _check_patience(self, *, frame_is_last: bool) -> None:
+        if not frame_is_last or self._gone:
+            self.check()
+        elif self._last_frame_by is not None and time.monotonic() >= self._last_frame_by:
+            raise SupervisorGone(f"the supervisor did not take the end of task {self.task_id} in time")
+
+    def _wait_for_change(self) -> None:
+        """Wait, with the lock of `_changed`, until somebody says something or it is time to look."""
+        timeout = LOOK_SECONDS
+        if self._last_frame_by is not None:
+            timeout = min(timeout, max(0.0, self._last_frame_by - time.monotonic()))
+        if not self._changed.wait(timeout) and not self._request.is_open:
+            self._gone = True

@@ -54,6 +54,8 @@ class Publisher(Protocol):
 class Context:
     """The handler's side of one task. Valid only during the handler's call: later use raises `RuntimeError`."""
 
+    __slots__ = ("_channel", "_progress", "_publisher", "_sink", "_task", "_validity", "_warnings_travel")
+
     def __init__(
         self,
         task: TaskInfo,

@@ -1,6 +1,7 @@
-"""What a process learns from its environment: whose plugin it is, and what its supervisor offers beyond the protocol."""
+"""What a process learns from its environment: whose plugin it is, and what its supervisor offers on top."""
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,9 @@ DOMAIN_PREFIX = "MALBOX_DOMAIN_PREFIX"
 CONFIG = "MALBOX_CONFIG"
 FILE_REF_THRESHOLD = "MALBOX_FILE_REF_THRESHOLD"
 VERBOSE = "MALBOX_VERBOSE"
+
+MAX_DIGITS = 19
+"""Digits below which a number fits 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ class PluginEnvironment:
             return cls(plugin_id=plugin_id)
         return cls(
             plugin_id=plugin_id,
-            supervisor_pid=_number(environ, SUPERVISOR_PID),
+            supervisor_pid=_number(environ, SUPERVISOR_PID, least=1),
             instance=environ.get(INSTANCE, ""),
             domain=_domain(environ),
             config=_config(environ),
@@ -90,7 +94,7 @@ class PluginEnvironment:
             PROTOCOL: str(PROTOCOL_VERSION),
             SUPERVISOR_PID: str(self.supervisor_pid),
             INSTANCE: self.instance,
-            CONFIG: json.dumps(dict(self.config), ensure_ascii=False),
+            CONFIG: json.dumps(dict(self.config)),
             FILE_REF_THRESHOLD: str(self.file_ref_threshold),
             DOMAIN_ROOT: self.domain.root,
             DOMAIN_PREFIX: self.domain.prefix,
@@ -100,12 +104,12 @@ class PluginEnvironment:
         return variables
 
 
-def _number(environ: Mapping[str, str], key: str, default: int | None = None) -> int:
+def _number(environ: Mapping[str, str], key: str, default: int | None = None, least: int = 0) -> int:
     text = environ.get(key, "")
     if not text and default is not None:
         return default
-    if not (text.isascii() and text.isdigit()):
-        raise EnvironmentProblem(f"{key}={text!r} is not a number")
+    if not (text.isascii() and text.isdigit() and len(text) < MAX_DIGITS and int(text) >= least):
+        raise EnvironmentProblem(f"{key}={reprlib.repr(text)} is not a number from {least} up")
     return int(text)
 
 
@@ -120,6 +124,8 @@ def _config(environ: Mapping[str, str]) -> dict[str, str]:
     text = environ.get(CONFIG, "{}")
     try:
         config = json.loads(text)
+    except RecursionError as error:
+        raise EnvironmentProblem(f"{CONFIG} is not an object of strings") from error
     except ValueError as error:
         raise EnvironmentProblem(f"{CONFIG} is not JSON: {error}") from error
     if not isinstance(config, dict) or not all(isinstance(value, str) for value in config.values()):

@@ -1,13 +1,14 @@
 """The one thread on which all of a plugin's handlers run, sync and async ones alike."""
 
+import os
 import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
-from inspect import iscoroutine
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["HandlerThread", "describe", "report_to_stderr"]
 
 T = TypeVar("T")
+
+_PASSED_OVER = (
+    os.path.dirname(__file__) + os.sep,
+    os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep,
+)
+"""Folders of code that calls an author's handlers: the runtime's, and that of the event loop of async ones."""
 
 
 class HandlerThread:
@@ -26,7 +33,12 @@ class HandlerThread:
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="malbox-handlers", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runner: asyncio.Runner | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread has been started and has not ended."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread."""
@@ -42,27 +54,31 @@ class HandlerThread:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def call(self, handler: Callable[..., T | Coroutine[Any, Any, T]], *arguments: object) -> T:
+    def call(self, handler: Callable[..., T | Awaitable[T]], *arguments: object) -> T:
         """Call a handler on this thread and return what it returns; await it on the process's one event loop."""
         answer = handler(*arguments)
-        if iscoroutine(answer):
-            return self._event_loop().run_until_complete(answer)  # type: ignore[no-any-return]
-        return answer  # type: ignore[return-value] # what is no coroutine is a T
+        if answer is not None and isawaitable(answer):
+            result: T = self._event_loop().run(_awaited(answer))
+            return result
+        return answer
 
-    def _event_loop(self) -> "asyncio.AbstractEventLoop":
-        if self._loop is None:
+    def _event_loop(self) -> "asyncio.Runner":
+        if self._runner is None:
             import asyncio
 
-            self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
-        return self._loop
+            self._runner = asyncio.Runner()
+        return self._runner
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
-        if self._loop is not None:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+            job = None  # what a task held is not held until the next one
+        if self._runner is not None:
+            self._runner.close()
+
+
+async def _awaited(answer: Awaitable[T]) -> T:
+    return await answer
 
 
 def describe(error: BaseException) -> str:
@@ -72,11 +88,9 @@ def describe(error: BaseException) -> str:
             f"the handler called sys.exit({error.code!r}): a plugin ends when malbox tells it to, a task by returning"
         )
     trace: TracebackType | None = error.__traceback__
-    own_folder = __file__.rpartition("/")[0]
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(own_folder):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PASSED_OVER):
         trace = trace.tb_next
-    lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
-    return "".join(lines).rstrip("\n")
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
 
 
 def report_to_stderr(text: str) -> None:

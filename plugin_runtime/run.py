@@ -5,7 +5,7 @@ import select
 import signal
 import socket
 import sys
-from importlib import metadata
+import threading
 from types import FrameType
 from typing import NoReturn
 
@@ -15,6 +15,7 @@ from plugin_runtime.handlers import report_to_stderr
 from plugin_runtime.log import configure_logging
 from plugin_runtime.loop import PluginLoop
 from plugin_runtime.plugin import Plugin
+from plugin_runtime.ports.base import PluginPorts
 from plugin_runtime.wire.messages import Hello
 
 __all__ = ["run"]
@@ -24,7 +25,7 @@ EXIT_USAGE = 2
 
 
 def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> None:
-    """Run the plugin until its supervisor tells it to stop; returns only then, with the process's exit code set.
+    """Run the plugin until its supervisor tells it to stop; ends the process. For the main thread.
 
     Args:
         plugin: The plugin.
@@ -32,19 +33,23 @@ def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> 
         version: Its version.
 
     Raises:
-        SystemExit: Always: with 0 after an orderly stop, 1 if the plugin could not do its work, 2 if the process was
-            not started as a plugin.
+        SystemExit: With 0 after an orderly stop, 1 if the plugin could not do its work, 2 if the process was not
+            started as a plugin. Where a handler does not return, or the supervisor is gone, the process ends at once
+            and nothing is raised.
     """
+    at_once = False
     try:
+        if threading.current_thread() is not threading.main_thread():
+            raise MalboxError("run was called by another thread than the main one, which alone is told of signals")
         environment = PluginEnvironment.read(os.environ)
-        code = _run(plugin, environment, name or type(plugin).__name__, version or "0.0.0")
+        code, at_once = _run(plugin, environment, name or type(plugin).__name__, version or "0.0.0")
     except MalboxError as error:
         report_to_stderr(f"{os.path.basename(sys.argv[0]) or 'plugin'}: {error}")
         code = EXIT_USAGE if "MALBOX_PLUGIN_ID" not in os.environ else 1
-    _leave(code)
+    _leave(code, at_once=at_once)
 
 
-def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str) -> int:
+def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str) -> tuple[int, bool]:
     # Loading iceoryx2 takes longer than everything else here, and a wrong environment does not need it.
     from plugin_runtime.ports.iceoryx import silence_log
     from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts
@@ -63,95 +68,107 @@ def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str
     uses_credits = environment.supervisor_knows_extensions
     with (
         IceoryxPluginPorts(environment.domain, environment.plugin_id, uses_credits=uses_credits) as ports,
-        Supervisor(environment.supervisor_pid) as supervisor,
+        ProcessOutside(ports, environment.supervisor_pid) as outside,
     ):
         loop = PluginLoop(plugin, ports, environment, hello)
-        signals = Signals(loop)
-        for fd in (signals.fd, *supervisor.descriptors()):
-            ports.watch(fd)
-
-        def supervisor_ended() -> bool:
-            signals.drain()
-            return supervisor.ended()
-
-        return loop.run(supervisor_ended)
-
-
-class Supervisor:
-    """Whether the process that started us is still there. None: nobody that we know started us."""
-
-    def __init__(self, pid: int | None) -> None:
-        self._pidfd = -1
-        if pid is not None:
-            try:
-                self._pidfd = os.pidfd_open(pid)
-            except ProcessLookupError:
-                raise MalboxError(f"the supervisor (process {pid}) is gone") from None
-
-    def descriptors(self) -> list[int]:
-        """Return what becomes readable when it ends."""
-        return [] if self._pidfd < 0 else [self._pidfd]
-
-    def ended(self) -> bool:
-        """Return whether it ended."""
-        return self._pidfd >= 0 and bool(select.select([self._pidfd], [], [], 0)[0])
-
-    def __enter__(self) -> "Supervisor":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
+        try:
+            code = loop.run(outside)
+        except MalboxError as error:
+            report_to_stderr(f"{name}: {error}")
+            code = 1
+    # Nobody is left to end a process whose last threads do not; and a thread that the interpreter ends inside an
+    # extension module can take the process down with it.
+    return code, loop.handlers_are_running or outside.supervisor_has_ended
 
 
-class Signals:
-    """SIGTERM and SIGINT stop the loop; a second one kills the process.
+class ProcessOutside:
+    """The supervisor's process, and signals.
 
-    The kernel's word that a signal came is a byte in a socket, which ends a wait that had not begun yet as well.
+    SIGTERM and SIGINT ask the plugin to stop; a second one ends the process. The kernel's word that a signal came is a
+    byte in a socket, which ends a wait that had not begun yet as well.
+
+    Args:
+        ports: What waits.
+        supervisor_pid: The process to watch; None: nobody that we know started us.
+
+    Raises:
+        MalboxError: That process is gone already.
     """
 
-    def __init__(self, loop: PluginLoop) -> None:
-        self._loop = loop
+    def __init__(self, ports: PluginPorts, supervisor_pid: int | None) -> None:
+        self._ports = ports
+        self._signals = 0
+        self._pidfd = -1
+        self.supervisor_has_ended = False
+        if supervisor_pid is not None:
+            try:
+                self._pidfd = os.pidfd_open(supervisor_pid)
+            except (OSError, OverflowError):
+                raise MalboxError(f"the supervisor (process {supervisor_pid}) is gone") from None
+            ports.watch(self._pidfd)
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        ports.watch(self._reader.fileno())
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take_signal)
 
-    @property
-    def fd(self) -> int:
-        """What a signal makes readable."""
-        return self._reader.fileno()
+    def stop_asked(self) -> bool:
+        """Return whether a signal came."""
+        return self._signals > 0
 
-    def drain(self) -> None:
-        """Take the bytes; Python has called the handlers by then."""
+    def supervisor_ended(self) -> bool:
+        """Return whether the supervisor's process has ended; this is where the word of signals is taken, too."""
         try:
             while self._reader.recv(256):
                 pass
         except BlockingIOError:
-            return
+            pass
+        if self._pidfd >= 0 and not self.supervisor_has_ended and select.select([self._pidfd], [], [], 0)[0]:
+            self.supervisor_has_ended = True
+            self._ports.unwatch(self._pidfd)  # it stays readable, and would end every wait from now on
+        return self.supervisor_has_ended
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def __enter__(self) -> "ProcessOutside":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # From here on a signal ends the process: what is left to do is not worth waiting for.
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        for fd in (self._reader.fileno(), self._pidfd):
+            self._ports.unwatch(fd)
+        self._reader.close()
+        self._writer.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+
+    def _take_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if not self._loop.ask_stop():
+        self._signals += 1
+        if self._signals > 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
 
 def _version_of(distribution: str) -> str:
+    from importlib import metadata  # takes longer to load than the rest of this module
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return "unknown"
 
 
-def _leave(code: int) -> NoReturn:
-    """End the process with `code`, also where a handler still runs: its thread must not hold the interpreter up."""
+def _leave(code: int, *, at_once: bool) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             try:
                 stream.flush()
             except (OSError, ValueError):
                 continue
+    if at_once:
+        os._exit(code)
     sys.exit(code)

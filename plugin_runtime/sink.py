@@ -1,6 +1,8 @@
 """Where a handler puts its results."""
 
 import mmap
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from plugin_runtime.results import PluginResult, check_json_bytes
 from plugin_runtime.validity import Validity
 from plugin_runtime.wire.codec import check_result_name, file_ref_frame, result_frames
 from plugin_runtime.wire.messages import Buffer, DataFormat
+from plugin_runtime.wire.names import CHUNK_SIZE
 
 __all__ = ["ResultSink"]
 
@@ -19,8 +22,10 @@ class ResultSink:
 
     A push returns when the result has left this process, and waits while the supervisor has no room for it. Every
     method raises `TaskCancelled` where the task was cancelled, `ResultRefused` where the result cannot travel, and
-    `RuntimeError` after the handler returned.
+    `RuntimeError` after the handler returned. Threads of the handler may push too; results are sent one by one.
     """
+
+    __slots__ = ("_channel", "_file_ref_threshold", "_validity")
 
     def __init__(self, channel: TaskChannel, validity: Validity, *, file_ref_threshold: int | None) -> None:
         self._channel = channel
@@ -29,6 +34,7 @@ class ResultSink:
 
     def push(self, result: PluginResult) -> None:
         """Send a result. The same object can be pushed any number of times."""
+        self._validity.check()
         if not isinstance(result, PluginResult):
             raise TypeError(
                 f"push takes a PluginResult, not {type(result).__name__}: make one with PluginResult.json(...)"
@@ -36,17 +42,23 @@ class ResultSink:
         if result.path is not None:
             self.push_file(result.name, result.path)
         else:
-            data_format = DataFormat.JSON if result.kind == "json" else DataFormat.BYTES
-            self._send(result.name, result.data, data_format)
+            self._send(result.name, result.data, DataFormat.JSON if result.kind == "json" else DataFormat.BYTES)
 
     def push_json(self, name: str, data: bytes) -> None:
         """Send a result that is JSON already, in UTF-8."""
+        self._validity.check()
         check_json_bytes(name, data)
         self._send(name, data, DataFormat.JSON)
 
     def push_bytes(self, name: str, data: Buffer) -> None:
         """Send bytes. They are copied before this returns."""
-        self._send(name, memoryview(data).cast("B"), DataFormat.BYTES)
+        self._validity.check()
+        try:
+            view = memoryview(data)
+        except TypeError as error:
+            raise ResultRefused(f"result {name!r} takes bytes, not {type(data).__name__}; encode it first") from error
+        # What is not bytes one after the other is made so; what has none cannot be cast.
+        self._send(name, view.cast("B") if view.c_contiguous and view.nbytes else bytes(view), DataFormat.BYTES)
 
     def push_file(self, name: str, path: str | Path) -> None:
         """Send a file's content. The file may be changed or deleted once this returned.
@@ -56,41 +68,50 @@ class ResultSink:
         """
         self._validity.check()
         check_result_name(name)
-        file = Path(path)
         try:
-            with file.open("rb") as stream:
-                size = stream.seek(0, 2)
-                if not file.is_file():
-                    raise ResultRefused(f"result {name!r}: {file} is not a regular file")
-                if self._file_ref_threshold is not None and size > self._file_ref_threshold:
-                    self._channel.send(file_ref_frame(self._channel.task_id, name, str(file.resolve())))
-                    self._channel.wait_until_taken()
-                elif not size:
-                    self._send(name, b"", DataFormat.BYTES)
-                else:
-                    with mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ) as content:
-                        self._send_mapped(name, content)
-        except OSError as error:
-            raise ResultRefused(f"result {name!r}: cannot read {file}: {error.strerror or error}") from error
+            # A named pipe would keep an open without O_NONBLOCK waiting for a writer.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise _unreadable(name, path, error) from error
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ResultRefused(f"result {name!r}: {path} is not a regular file")
+            if self._file_ref_threshold is not None and status.st_size > self._file_ref_threshold:
+                self._channel.send(file_ref_frame(self._channel.task_id, name, os.path.realpath(path)))
+                self._channel.wait_until_taken()
+            elif status.st_size > CHUNK_SIZE:
+                self._send_mapped(name, path, descriptor)
+            else:
+                self._send(name, _read(name, path, descriptor), DataFormat.BYTES)
+        finally:
+            os.close(descriptor)
 
     def push_all(self, results: Iterable[PluginResult]) -> None:
         """Send several results, in order."""
         for result in results:
             self.push(result)
 
-    def _send_mapped(self, name: str, content: mmap.mmap) -> None:
-        # The view has to be let go of before the mapping can be closed, whatever happens on the way.
-        with memoryview(content) as view:
-            self._send(name, view, DataFormat.BYTES)
+    def _send_mapped(self, name: str, path: str | Path, descriptor: int) -> None:
+        try:
+            content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise _unreadable(name, path, error) from error
+        # It is not closed by hand: an error that passes may hold views of it until it was dealt with.
+        self._send(name, memoryview(content), DataFormat.BYTES)
 
     def _send(self, name: str, data: Buffer, data_format: DataFormat) -> None:
-        self._validity.check()
-        sent_any = False
-        try:
-            for frame in result_frames(self._channel.task_id, name, data, data_format):
-                self._channel.send(frame)
-                sent_any = True
-        except BaseException as error:
-            if sent_any:
-                self._channel.cut(name, error)
-            raise
+        self._channel.send_result(name, result_frames(self._channel.task_id, name, data, data_format))
+
+
+def _read(name: str, path: str | Path, descriptor: int) -> bytes:
+    try:
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read()
+    except OSError as error:
+        raise _unreadable(name, path, error) from error
+
+
+def _unreadable(name: str, path: str | Path, error: OSError | ValueError) -> ResultRefused:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return ResultRefused(f"result {name!r}: cannot read {path}: {reason or error}")

@@ -6,6 +6,8 @@ __all__ = ["Validity"]
 class Validity:
     """Ends with the handler's call; whoever uses the context after that is told so."""
 
+    __slots__ = ("_handler", "_over")
+
     def __init__(self, handler: str) -> None:
         self._handler = handler
         self._over = False

@@ -1,13 +1,13 @@
 """The interface of the ports.
 
 There are two ends. The supervisor's end is one `SupervisorPorts` for all plugins; a plugin's end is one `PluginPorts`.
-Whoever sends also rings the reader's bell, inside the port, so that nobody can forget it. A bell carries no data and may
-be coalesced: after a wake-up take the wakes, then drain every channel until it is empty.
+Whoever sends also rings the reader's bell, inside the port, so that nobody can forget it. A bell carries no data and
+may be coalesced: after a wake-up take the wakes, then drain every channel until it is empty.
 
 Flow control of responses is one of two. With *credits* a plugin may have `RESPONSE_WINDOW` frames under way; the
-supervisor gives one credit back (`ResponseStream.grant`) for each frame that it is done with, and the plugin counts them
-as wakes of kind `credit_wake(task_id)`. Sending without a credit in hand loses the frame. *Blocking* is for a supervisor
-that gives no credits: sending waits for room.
+supervisor gives one credit back (`ResponseStream.grant`) for each frame that it is done with, and the plugin counts
+them as wakes of kind `credit_wake(task_id)`. Sending without a credit in hand loses the frame. *Blocking* is for a
+supervisor that gives no credits: sending waits a moment for room, and says whether there was any.
 """
 
 from abc import ABC, abstractmethod
@@ -21,6 +21,7 @@ from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResp
 from plugin_runtime.wire.messages import Buffer
 
 __all__ = [
+    "SEND_PATIENCE_SECONDS",
     "IncomingRequest",
     "PluginPorts",
     "Ports",
@@ -29,6 +30,9 @@ __all__ = [
     "ResponseStream",
     "SupervisorPorts",
 ]
+
+SEND_PATIENCE_SECONDS = 0.01
+"""How long one `IncomingRequest.send` waits for room, so that whoever called it can look whether it still matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,10 @@ class Ports(ABC):
 
     @abstractmethod
     def wait(self, timeout: float | None) -> None:
-        """Block until a bell rings, a watched descriptor is readable, a signal arrives or `timeout` seconds pass.
+        """Block until a bell rings, a watched descriptor is readable or `timeout` seconds pass; None waits for ever.
 
-        It may return for no reason. None waits for ever.
+        It may return for no reason. A signal may end it, and does not where it comes just before; one that has to end
+        it is watched, through the descriptor of `signal.set_wakeup_fd`.
 
         Raises:
             TransportError: The wait failed.
@@ -81,7 +86,11 @@ class Ports(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything. Closing twice is allowed; anything else afterwards is an error of the caller."""
+        """Let go of everything. Closing twice is allowed; whatever sends afterwards raises `TransportError`.
+
+        What was sent before can still be received by the other end, but for a first response or a first event that it
+        has not yet received. To be called by the thread that made the ports.
+        """
 
     def __enter__(self) -> Self:
         return self
@@ -95,18 +104,27 @@ class Ports(ABC):
 class IncomingRequest(ABC):
     """A request that reached the plugin, and the way back for its responses.
 
-    `send` and `close` may be called by another thread than the one that received it, one at a time.
+    Any thread may use it, also while another one closes the ports: that closes the request too.
     """
 
     header: TaskRequestHeader
     payload: bytes
 
+    @property
     @abstractmethod
-    def send(self, frame: Frame) -> None:
-        """Send one frame and ring the supervisor. With blocking flow control it waits for room.
+    def is_open(self) -> bool:
+        """Whether somebody is going to read what is sent: neither end has let go of the request."""
+
+    @abstractmethod
+    def send(self, frame: Frame) -> bool:
+        """Send one frame and ring the supervisor.
+
+        Returns:
+            True, or False if nothing was sent because there was no room: with blocking flow control only, and after it
+            waited `SEND_PATIENCE_SECONDS` for it. Other threads run meanwhile. Try again, or give up.
 
         Raises:
-            PeerGone: The supervisor let go of the request: nobody is going to read what follows.
+            PeerGone: One of both ends let go of the request: nobody is going to read what follows.
             SharedMemoryFull: There is no room for the frame on this machine.
             TransportError: It could not be sent.
         """
@@ -117,7 +135,7 @@ class IncomingRequest(ABC):
 
 
 class PluginPorts(Ports):
-    """The plugin's end."""
+    """The plugin's end. `publish_event` may be called by any thread, everything else by the one that made it."""
 
     @property
     @abstractmethod
@@ -137,6 +155,7 @@ class PluginPorts(Ports):
         """Publish an event of this plugin and ring the supervisor. Never blocks: the oldest unread one gives way.
 
         Raises:
+            SharedMemoryFull: There is no room for it on this machine.
             TransportError: It could not be sent.
         """
 
@@ -175,8 +194,10 @@ class SupervisorPorts(Ports):
         """Send a request, ring the plugin, and return where its responses arrive.
 
         Raises:
-            PeerGone: No living plugin has its end open: the request was delivered to nobody.
-            TransportError: It could not be sent.
+            PeerGone: No plugin has its end open: the request was delivered to nobody. One that was killed counts as
+                open until `clean_up_after`.
+            SharedMemoryFull: There is no room for it on this machine.
+            TransportError: It could not be sent, or no plugin of that id was added.
         """
 
     @abstractmethod

@@ -1,57 +1,106 @@
 """A plugin's end of the iceoryx2 ports."""
 
 import ctypes
+import threading
+import time
 from typing import Any
 
 import iceoryx2 as iox
 
-from plugin_runtime.errors import PeerGone
-from plugin_runtime.ports.base import IncomingRequest, PluginPorts, ReceivedEvent
+from plugin_runtime.errors import PeerGone, TransportError
+from plugin_runtime.ports.alarm import Alarm
+from plugin_runtime.ports.base import SEND_PATIENCE_SECONDS, IncomingRequest, PluginPorts, ReceivedEvent
 from plugin_runtime.ports.domain import Domain
 from plugin_runtime.ports.iceoryx import (
+    EVENT_SLICE,
+    ROOM_FOR_PLUGIN,
     Bell,
     IceoryxPorts,
-    Services,
     copy_event,
+    copy_out,
     fill,
+    publish,
     require_shared_memory,
     translated,
+    translation,
 )
+from plugin_runtime.ports.iceoryx_services import Services
 from plugin_runtime.wire.codec import Frame
-from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
+from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.names import CHUNK_SIZE, DaemonWake
 
 __all__ = ["IceoryxPluginPorts"]
 
-HEADER_SIZE = ctypes.sizeof(TaskRequestHeader)
-EVENT_SLICE = 512
+REQUEST_HEADER_SIZE = ctypes.sizeof(TaskRequestHeader)
+RESPONSE_HEADER_SIZE = ctypes.sizeof(TaskResponseHeader)
+PAUSE_SECONDS = 0.001
+RESPONSE, EVENT = int(DaemonWake.RESPONSE), int(DaemonWake.EVENT)
 
 
 class IceoryxRequest(IncomingRequest):
     """A request in shared memory: its header and payload are copied, the way back is kept."""
 
-    def __init__(self, active: Any, supervisor: Bell) -> None:  # noqa: ANN401 - iceoryx2 has no types
-        self.header = TaskRequestHeader.from_buffer_copy(ctypes.string_at(active.user_header_ptr, HEADER_SIZE))
-        self.payload = ctypes.string_at(active.payload_ptr, active.header.number_of_elements)
-        self._active = active
-        self._supervisor = supervisor
+    __slots__ = ("_active", "_ports", "header", "payload")
 
-    def send(self, frame: Frame) -> None:
-        active = self._active
-        if active is None or not active.is_connected:
-            raise PeerGone("the supervisor does not wait for this task any more")
-        require_shared_memory(frame.size)
-        with translated("send a response"):
-            loan = active.loan_slice_uninit(frame.size)
-            ctypes.memmove(loan.user_header_ptr, ctypes.byref(frame.header), ctypes.sizeof(frame.header))
-            fill(loan.payload_ptr, frame.parts, frame.size)
-            loan.assume_init().send()
-        self._supervisor.ring(DaemonWake.RESPONSE)
+    def __init__(self, active: Any, ports: "IceoryxPluginPorts") -> None:  # noqa: ANN401 - iceoryx2 has no types
+        self.header = TaskRequestHeader.from_buffer_copy(ctypes.string_at(active.user_header_ptr, REQUEST_HEADER_SIZE))
+        self.payload = copy_out(active.payload_ptr, active.header.number_of_elements)
+        self._active = active
+        self._ports = ports
+
+    @property
+    def is_open(self) -> bool:
+        with self._ports.lock:
+            return self._active is not None and self._active.is_connected
+
+    def send(self, frame: Frame) -> bool:
+        if self._try_send(frame):
+            return True
+        # Nobody else had a chance to run while iceoryx2 waited.
+        time.sleep(PAUSE_SECONDS)
+        return False
 
     def close(self) -> None:
-        if self._active is not None:
-            self._active.delete()
-            self._active = None
+        with self._ports.lock:
+            active, self._active = self._active, None
+            if active is not None:
+                self._ports.requests.discard(self)
+                active.delete()
+
+    def _try_send(self, frame: Frame) -> bool:
+        ports = self._ports
+        size = frame.size
+        require_shared_memory(size)
+        with ports.lock:
+            active = self._active
+            if active is None or not active.is_connected:
+                raise PeerGone("the supervisor does not wait for this task any more")
+            try:
+                loan = active.loan_slice_uninit(size)
+                ctypes.memmove(loan.user_header_ptr, ctypes.byref(frame.header), RESPONSE_HEADER_SIZE)
+                fill(loan.payload_ptr, frame.parts, size)
+                response = loan.assume_init()
+                if ports.alarm is None:
+                    response.send()
+                elif not _sent_before(response, ports.alarm):
+                    return False
+            except Exception as error:
+                raise translation("send a response", error) from error
+            ports.supervisor.ring(RESPONSE)
+        return True
+
+
+def _sent_before(response: Any, alarm: Alarm) -> bool:  # noqa: ANN401 - iceoryx2 has no types
+    """Send with the blocking strategy; return False where the alarm came first, and nothing was sent."""
+    with alarm:
+        try:
+            response.send()
+        except iox.SendError as error:
+            # A wait that a signal ended is an internal error to iceoryx2.
+            if "InternalError" not in str(error):
+                raise
+            return False
+    return True
 
 
 class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
@@ -62,14 +111,23 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
         plugin_id: Whose ports to open.
         uses_credits: Whether the supervisor gives credits for responses; otherwise sending blocks.
 
+    Attributes:
+        lock: Held by whoever sends, and while the ports are closed.
+        supervisor: The supervisor's bell.
+        requests: Those that are open.
+        alarm: What ends a send that waits for room; None where sending never waits.
+
     Raises:
+        SharedMemoryFull: There is no room for them on this machine.
         VersionMismatch: The supervisor uses another release of iceoryx2.
         TransportError: They could not be opened; another living process may hold them.
     """
 
     def __init__(self, domain: Domain, plugin_id: str, *, uses_credits: bool) -> None:
-        self._uses_credits = uses_credits
-        require_shared_memory(0)
+        require_shared_memory(ROOM_FOR_PLUGIN)
+        self.lock = threading.Lock()
+        self.requests: set[IceoryxRequest] = set()
+        self.alarm = None if uses_credits else Alarm(SEND_PATIENCE_SECONDS)
         services = Services(domain)
         strategy = (
             iox.BackpressureStrategy.DiscardData if uses_credits else iox.BackpressureStrategy.RetryUntilDelivered
@@ -92,35 +150,47 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
                 .create()
             )
             self._subscriber = services.daemon_events().subscriber_builder().create()
-        self._supervisor = Bell(services.daemon_notify())
-        self._services = services
+        self.supervisor = Bell(services.daemon_notify())
         super().__init__(services.plugin_notify(plugin_id))
 
     @property
     def uses_credits(self) -> bool:  # noqa: D102 - said in the interface
-        return self._uses_credits
+        return self.alarm is None
 
     def receive_request(self) -> IncomingRequest | None:  # noqa: D102 - said in the interface
-        with translated("receive a task"):
+        self._require_open()
+        try:
             active = self._server.receive()
-            return None if active is None else IceoryxRequest(active, self._supervisor)
+            if active is None:
+                return None
+            request = IceoryxRequest(active, self)
+        except Exception as error:
+            raise translation("receive a task", error) from error
+        with self.lock:
+            self.requests.add(request)
+        return request
 
     def receive_event(self) -> ReceivedEvent | None:  # noqa: D102 - said in the interface
-        with translated("receive an event"):
+        self._require_open()
+        try:
             sample = self._subscriber.receive()
+        except Exception as error:
+            raise translation("receive an event", error) from error
         return None if sample is None else copy_event(sample)
 
     def publish_event(self, header: EventHeader, payload: bytes) -> None:  # noqa: D102 - said in the interface
-        require_shared_memory(len(payload))
-        with translated("publish an event"):
-            loan = self._publisher.loan_slice_uninit(len(payload))
-            ctypes.memmove(loan.user_header_ptr, ctypes.byref(header), ctypes.sizeof(header))
-            fill(loan.payload_ptr, (payload,), len(payload))
-            loan.assume_init().send()
-        self._supervisor.ring(DaemonWake.EVENT)
+        with self.lock:
+            if self._publisher is None:
+                raise TransportError("cannot publish an event: these ports were closed")
+            publish(self._publisher, header, payload)
+            self.supervisor.ring(EVENT)
 
     def _close_ports(self) -> None:
+        for request in list(self.requests):
+            request.close()
+        with self.lock:
+            publisher, self._publisher = self._publisher, None
+            publisher.delete()
+            self.supervisor.close()
         self._server.delete()
-        self._publisher.delete()
         self._subscriber.delete()
-        self._supervisor.close()

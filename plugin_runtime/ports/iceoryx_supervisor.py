@@ -1,9 +1,7 @@
 """The supervisor's end of the iceoryx2 ports."""
 
 import ctypes
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import iceoryx2 as iox
@@ -12,64 +10,82 @@ from plugin_runtime.errors import PeerGone, TransportError
 from plugin_runtime.ports.base import ReceivedEvent, ReceivedFrame, ResponseStream, SupervisorPorts
 from plugin_runtime.ports.domain import Domain
 from plugin_runtime.ports.iceoryx import (
+    EVENT_SLICE,
+    ROOM_FOR_PLUGIN,
     Bell,
     IceoryxPorts,
-    Services,
     copy_event,
     fill,
+    publish,
     require_shared_memory,
     translated,
+    translation,
     view_of,
 )
+from plugin_runtime.ports.iceoryx_cleaning import clean_up_after
+from plugin_runtime.ports.iceoryx_services import Services
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.names import PluginWake, credit_wake
 
 __all__ = ["IceoryxSupervisorPorts"]
 
 REQUEST_SLICE = 64 * 1024
-EVENT_SLICE = 512
-ROOM_FOR_PLUGIN = 1 << 20
-"""Bytes of shared memory that the services of one plugin take, with what its first small responses take."""
-CLEANING_TIME_LIMIT_MS = 500
-HEADER_SIZE = ctypes.sizeof(TaskResponseHeader)
+REQUEST_HEADER_SIZE = ctypes.sizeof(TaskRequestHeader)
+TASK, DAEMON_EVENT = int(PluginWake.TASK), int(PluginWake.DAEMON_EVENT)
 
 
 class IceoryxResponses(ResponseStream):
-    """The pending response of one request."""
+    """The pending response of one request.
 
-    def __init__(self, task_id: int, pending: Any, plugin: Bell) -> None:  # noqa: ANN401 - iceoryx2 has no types
+    Args:
+        end: The plugin it was sent to.
+        task_id: The task that the request is about.
+        pending: What iceoryx2 returned for the request.
+        early: A response that was there when the request had hardly been sent.
+    """
+
+    def __init__(self, end: "PluginEnd", task_id: int, pending: Any, early: Any) -> None:  # noqa: ANN401 - as below
+        self._end = end
         self._credit = credit_wake(task_id)
         self._pending = pending
-        self._plugin = plugin
+        self._early = early
         self._held: Any = None
+        end.streams.add(self)
 
     def receive(self) -> ReceivedFrame | None:
-        self._release()
-        with translated("receive a response"):
-            response = self._pending.receive()
+        held, self._held = self._held, None
+        if held is not None:
+            held.delete()
+        pending = self._pending
+        if pending is None:
+            return None
+        response, self._early = self._early, None
+        try:
             if response is None:
-                return None
+                response = pending.receive()
+                if response is None:
+                    return None
             self._held = response
-            header = TaskResponseHeader.from_buffer_copy(ctypes.string_at(response.user_header_ptr, HEADER_SIZE))
+            header = TaskResponseHeader.from_buffer_copy(TaskResponseHeader.from_address(response.user_header_ptr))
             size = response.header.number_of_elements
             return ReceivedFrame(header, view_of(response.payload_ptr, size) if size else b"")
+        except Exception as error:
+            raise translation("receive a response", error) from error
 
     def grant(self) -> None:
-        self._plugin.ring(self._credit)
+        self._end.bell.ring(self._credit)
 
     def close(self) -> None:
         if self._pending is None:
             return
-        # A pending response that is deleted with unread responses spoils its channel for later requests.
-        while self.receive() is not None:
-            pass
-        self._pending.delete()
-        self._pending = None
-
-    def _release(self) -> None:
-        if self._held is not None:
-            self._held.delete()
-            self._held = None
+        try:
+            # Unread responses stay in the channel and take the room of later requests, until somebody receives.
+            while self.receive() is not None:
+                pass
+        finally:
+            pending, self._pending = self._pending, None
+            pending.delete()
+            self._end.streams.discard(self)
 
 
 @dataclass(slots=True)
@@ -80,6 +96,7 @@ class PluginEnd:
     subscriber: Any
     bell: Bell
     held_services: tuple[Any, ...]
+    streams: set[IceoryxResponses] = field(default_factory=set)
 
 
 class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
@@ -95,22 +112,24 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
 
     def __init__(self, domain: Domain) -> None:
         require_shared_memory(ROOM_FOR_PLUGIN)
-        self._services = Services(domain)
+        services = Services(domain)
+        self._services: Services | None = services
         self._domain = domain
         with translated("publish the supervisor's events"):
             self._publisher = (
-                self._services.daemon_events()
+                services.daemon_events()
                 .publisher_builder()
                 .initial_max_slice_len(EVENT_SLICE)
                 .allocation_strategy(iox.AllocationStrategy.PowerOfTwo)
                 .create()
             )
         self._plugins: dict[str, PluginEnd] = {}
-        super().__init__(self._services.daemon_notify())
+        super().__init__(services.daemon_notify())
 
     def add_plugin(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
-        require_shared_memory(ROOM_FOR_PLUGIN)
-        services = self._services
+        services = self._open_services()
+        # Those that were added before have most likely not taken theirs yet: their processes are still to be started.
+        require_shared_memory(ROOM_FOR_PLUGIN * (len(self._plugins) + 1))
         tasks, events = services.tasks(plugin_id), services.plugin_events(plugin_id)
         results, notify = services.results(plugin_id), services.plugin_notify(plugin_id)
         with translated(f"open the ports of plugin {plugin_id}"):
@@ -126,62 +145,64 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
     def send_request(  # noqa: D102 - said in the interface
         self, plugin_id: str, header: TaskRequestHeader, payload: bytes
     ) -> ResponseStream:
-        end = self._plugins[plugin_id]
-        require_shared_memory(len(payload))
-        with translated(f"send a request to plugin {plugin_id}"):
-            loan = end.client.loan_slice_uninit(len(payload))
-            ctypes.memmove(loan.user_header_ptr, ctypes.byref(header), ctypes.sizeof(header))
-            fill(loan.payload_ptr, (payload,), len(payload))
+        end = self._end_of(plugin_id)
+        size = len(payload)
+        require_shared_memory(size)
+        try:
+            loan = end.client.loan_slice_uninit(size)
+            ctypes.memmove(loan.user_header_ptr, ctypes.byref(header), REQUEST_HEADER_SIZE)
+            fill(loan.payload_ptr, (payload,), size)
             pending = loan.assume_init().send()
             connections = pending.number_of_server_connections
-            # The first receive empties the channel of what an earlier request may have left in it.
-            stale = pending.receive()
-            if stale is not None:
-                stale.delete()
+            # Receiving throws away what an earlier request left unread in the channel, and has to be done before the
+            # plugin fills it. What it returns is none of that but the plugin's own first response.
+            early = pending.receive()
+        except Exception as error:
+            raise translation(f"send a request to plugin {plugin_id}", error) from error
         if not connections:
             pending.delete()
             raise PeerGone(f"plugin {plugin_id} does not serve tasks: the request was delivered to nobody")
-        end.bell.ring(PluginWake.TASK)
-        return IceoryxResponses(header.task_id, pending, end.bell)
+        stream = IceoryxResponses(end, header.task_id, pending, early)
+        end.bell.ring(TASK)
+        return stream
 
     def receive_event(self, plugin_id: str) -> ReceivedEvent | None:  # noqa: D102 - said in the interface
-        with translated(f"receive an event of plugin {plugin_id}"):
-            sample = self._plugins[plugin_id].subscriber.receive()
+        end = self._end_of(plugin_id)
+        try:
+            sample = end.subscriber.receive()
+        except Exception as error:
+            raise translation(f"receive an event of plugin {plugin_id}", error) from error
         return None if sample is None else copy_event(sample)
 
     def publish_event(self, header: EventHeader, payload: bytes) -> None:  # noqa: D102 - said in the interface
-        require_shared_memory(len(payload))
-        with translated("publish an event"):
-            loan = self._publisher.loan_slice_uninit(len(payload))
-            ctypes.memmove(loan.user_header_ptr, ctypes.byref(header), ctypes.sizeof(header))
-            fill(loan.payload_ptr, (payload,), len(payload))
-            loan.assume_init().send()
+        self._require_open()
+        publish(self._publisher, header, payload)
         for end in self._plugins.values():
-            end.bell.ring(PluginWake.DAEMON_EVENT)
+            end.bell.ring(DAEMON_EVENT)
 
     def clean_up_after(self, pid: int) -> None:  # noqa: D102 - said in the interface
-        with translated(f"clean up after process {pid}"):
-            for state in iox.Node.list(iox.ServiceType.Ipc, self._services.config):
-                if isinstance(state, iox.NodeState.Dead) and state[0].id.pid(iox.ServiceType.Ipc) == pid:
-                    self._remove_dead_node(state[0])
+        clean_up_after(pid, self._domain, self._open_services().config)
 
-    def _remove_dead_node(self, node: Any) -> None:  # noqa: ANN401 - iceoryx2 has no types
-        try:
-            node.blocking_remove_stale_resources(iox.Duration.from_millis(CLEANING_TIME_LIMIT_MS))
-        except Exception as error:
-            # A process that was killed while its node was half made leaves one that iceoryx2 cannot clean. In a root
-            # of our own nobody else needs its files.
-            if self._domain.is_default:
-                raise TransportError(f"cannot remove the dead node {node.id}: {error}") from error
-            nodes = Path(self._domain.root, "nodes")
-            for file in nodes.glob(f"{self._domain.prefix}{node.id.value}.node_monitor*"):
-                file.unlink(missing_ok=True)
-            shutil.rmtree(nodes / str(node.id.value), ignore_errors=True)
+    def _end_of(self, plugin_id: str) -> PluginEnd:
+        self._require_open()
+        end = self._plugins.get(plugin_id)
+        if end is None:
+            raise TransportError(f"plugin {plugin_id} was not added to these ports")
+        return end
+
+    def _open_services(self) -> Services:
+        self._require_open()
+        assert self._services is not None
+        return self._services
 
     def _close_ports(self) -> None:
         for end in self._plugins.values():
+            for stream in list(end.streams):
+                stream.close()
             end.client.delete()
             end.subscriber.delete()
             end.bell.close()
+            end.held_services = ()
         self._plugins.clear()
         self._publisher.delete()
+        self._services = None

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from plugin_runtime.errors import PeerGone
+from plugin_runtime.errors import PeerGone, TransportError
 from plugin_runtime.ports.base import (
+    SEND_PATIENCE_SECONDS,
     IncomingRequest,
     PluginPorts,
     Ports,
@@ -85,11 +86,14 @@ class MemoryPorts(Ports):
         self._poll = select.poll()
         self._poll.register(bell.fd, select.POLLIN)
         self._watched: set[int] = set()
+        self._closed = False
 
     def wait(self, timeout: float | None) -> None:
+        self._require_open()
         self._poll.poll(None if timeout is None else max(timeout, 0.0) * 1000)
 
     def watch(self, fd: int) -> None:
+        self._require_open()
         self._poll.register(fd, select.POLLIN)
         self._watched.add(fd)
 
@@ -99,13 +103,25 @@ class MemoryPorts(Ports):
             self._poll.unregister(fd)
 
     def take_wakes(self) -> Mapping[int, int]:
+        self._require_open()
         return self._bell.take()
 
     def close(self) -> None:
-        self._bell.close()
+        if not self._closed:
+            self._closed = True
+            self._bell.close()
+            self._close_ports()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise TransportError("these ports were closed")
+
+    def _close_ports(self) -> None:
+        """Let go of what one end has beside its bell."""
+        raise NotImplementedError
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One request on its way, and the responses on theirs."""
 
@@ -118,23 +134,39 @@ class Call:
 
 @dataclass(slots=True)
 class PluginSide:
-    """What the exchange keeps of one plugin."""
+    """What the exchange keeps of one plugin.
 
-    bell: MemoryBell
+    Attributes:
+        bell: The plugin's; None where no plugin has its end open.
+        requests: Those that the plugin has not received.
+        open_calls: Those that the supervisor has not let go of.
+        events: The plugin's, for the supervisor.
+        daemon_events: The supervisor's, for the plugin.
+    """
+
+    bell: MemoryBell | None = None
     requests: deque[Call] = field(default_factory=deque)
+    open_calls: set[Call] = field(default_factory=set)
     events: deque[ReceivedEvent] = field(default_factory=lambda: deque(maxlen=EVENT_BUFFER))
     daemon_events: deque[ReceivedEvent] = field(default_factory=lambda: deque(maxlen=EVENT_BUFFER))
-    served: bool = False
+
+    def ring(self, event_id: int) -> None:
+        """Wake the plugin, if there is one."""
+        if self.bell is not None:
+            self.bell.ring(event_id)
 
 
 class MemoryExchange:
-    """Where both ends meet.
+    """Where both ends meet: one supervisor's, and one of each plugin.
 
     Args:
         uses_credits: The flow control of responses; see `plugin_runtime.ports.base`.
 
     Attributes:
-        faults: The switches; call `changed` after turning one off.
+        faults: The switches; call `changed` after turning one.
+        room: Notified when a response was received or let go of.
+        daemon_bell: The supervisor's.
+        sides: What is kept of each plugin.
     """
 
     def __init__(self, *, uses_credits: bool = True) -> None:
@@ -142,15 +174,7 @@ class MemoryExchange:
         self.faults = Faults()
         self.room = threading.Condition()
         self.daemon_bell = MemoryBell()
-        self._sides: dict[str, PluginSide] = {}
-
-    def side(self, plugin_id: str) -> PluginSide:
-        """Return what is kept of a plugin; whichever end asks first makes it."""
-        return self._sides.setdefault(plugin_id, PluginSide(MemoryBell()))
-
-    def sides(self) -> list[PluginSide]:
-        """Return what is kept of every plugin."""
-        return list(self._sides.values())
+        self.sides: dict[str, PluginSide] = {}
 
     def changed(self) -> None:
         """Let whoever waits look at the switches again."""
@@ -162,37 +186,54 @@ class MemoryExchange:
         return MemorySupervisorPorts(self)
 
     def plugin(self, plugin_id: str) -> PluginPorts:
-        """Return the end of one plugin."""
-        return MemoryPluginPorts(self, self.side(plugin_id))
+        """Return the end of one plugin, new and without anything that was sent before.
+
+        Raises:
+            TransportError: Somebody has it open.
+        """
+        side = self.sides.setdefault(plugin_id, PluginSide())
+        if side.bell is not None:
+            raise TransportError(f"cannot serve the tasks of plugin {plugin_id}: another process holds that place")
+        side.daemon_events.clear()
+        side.bell = MemoryBell()
+        return MemoryPluginPorts(self, side, side.bell)
 
 
 class MemoryRequest(IncomingRequest):
     """A request that reached the plugin."""
 
-    def __init__(self, exchange: MemoryExchange, call: Call) -> None:
+    def __init__(self, exchange: MemoryExchange, side: PluginSide, call: Call) -> None:
         self.header = call.header
         self.payload = call.payload
         self._exchange = exchange
+        self._side = side
         self._call = call
 
-    def send(self, frame: Frame) -> None:
+    @property
+    def is_open(self) -> bool:
+        call = self._call
+        return not (self._exchange.faults.disconnect or call.supervisor_closed or call.plugin_closed)
+
+    def send(self, frame: Frame) -> bool:
         exchange, call = self._exchange, self._call
         header = TaskResponseHeader.from_buffer_copy(frame.header)
         payload = b"".join(frame.parts)
         with exchange.room:
-            while not self._gone() and not exchange.uses_credits and self._full():
-                exchange.room.wait()
-            if self._gone():
+            if not exchange.uses_credits:
+                exchange.room.wait_for(lambda: not (self.is_open and self._full()), SEND_PATIENCE_SECONDS)
+            if not self.is_open:
                 raise PeerGone("the supervisor does not wait for this task any more")
+            if not exchange.uses_credits and self._full():
+                return False
             if not exchange.faults.drop and len(call.responses) < RESPONSE_WINDOW:
                 call.responses.append((header, payload))
         exchange.daemon_bell.ring(DaemonWake.RESPONSE)
+        return True
 
     def close(self) -> None:
-        self._call.plugin_closed = True
-
-    def _gone(self) -> bool:
-        return self._exchange.faults.disconnect or self._call.supervisor_closed or self._call.plugin_closed
+        with self._exchange.room:
+            self._call.plugin_closed = True
+            self._exchange.room.notify_all()
 
     def _full(self) -> bool:
         return self._exchange.faults.full or len(self._call.responses) >= RESPONSE_WINDOW
@@ -201,31 +242,38 @@ class MemoryRequest(IncomingRequest):
 class MemoryPluginPorts(MemoryPorts, PluginPorts):
     """A plugin's end."""
 
-    def __init__(self, exchange: MemoryExchange, side: PluginSide) -> None:
-        super().__init__(side.bell)
+    def __init__(self, exchange: MemoryExchange, side: PluginSide, bell: MemoryBell) -> None:
+        super().__init__(bell)
         self._exchange = exchange
         self._side = side
-        side.served = True
 
     @property
     def uses_credits(self) -> bool:
         return self._exchange.uses_credits
 
     def receive_request(self) -> IncomingRequest | None:
+        self._require_open()
         requests = self._side.requests
-        return MemoryRequest(self._exchange, requests.popleft()) if requests else None
+        return MemoryRequest(self._exchange, self._side, requests.popleft()) if requests else None
 
     def receive_event(self) -> ReceivedEvent | None:
+        self._require_open()
         events = self._side.daemon_events
         return events.popleft() if events else None
 
     def publish_event(self, header: EventHeader, payload: bytes) -> None:
+        self._require_open()
         self._side.events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
         self._exchange.daemon_bell.ring(DaemonWake.EVENT)
 
-    def close(self) -> None:
-        self._side.served = False
-        super().close()
+    def _close_ports(self) -> None:
+        side = self._side
+        side.bell = None
+        side.requests.clear()
+        with self._exchange.room:
+            for call in side.open_calls:
+                call.plugin_closed = True
+            self._exchange.room.notify_all()
 
 
 class MemoryResponses(ResponseStream):
@@ -255,14 +303,20 @@ class MemoryResponses(ResponseStream):
             self._give(1)
 
     def close(self) -> None:
-        with self._exchange.room:
-            self._call.supervisor_closed = True
-            self._call.responses.clear()
-            self._exchange.room.notify_all()
+        close_call(self._exchange, self._side, self._call)
 
     def _give(self, count: int) -> None:
         for _ in range(count):
-            self._side.bell.ring(credit_wake(self._call.header.task_id))
+            self._side.ring(credit_wake(self._call.header.task_id))
+
+
+def close_call(exchange: MemoryExchange, side: PluginSide, call: Call) -> None:
+    """Let go of a request at the supervisor's end."""
+    with exchange.room:
+        side.open_calls.discard(call)
+        call.supervisor_closed = True
+        call.responses.clear()
+        exchange.room.notify_all()
 
 
 class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
@@ -271,27 +325,45 @@ class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
     def __init__(self, exchange: MemoryExchange) -> None:
         super().__init__(exchange.daemon_bell)
         self._exchange = exchange
+        self._plugins: dict[str, PluginSide] = {}
 
     def add_plugin(self, plugin_id: str) -> None:
-        self._exchange.side(plugin_id)
+        self._require_open()
+        self._plugins[plugin_id] = self._exchange.sides.setdefault(plugin_id, PluginSide())
 
     def send_request(self, plugin_id: str, header: TaskRequestHeader, payload: bytes) -> ResponseStream:
-        side = self._exchange.side(plugin_id)
-        if self._exchange.faults.disconnect or not side.served:
+        side = self._side(plugin_id)
+        if self._exchange.faults.disconnect or side.bell is None:
             raise PeerGone(f"plugin {plugin_id} does not serve tasks: the request was delivered to nobody")
         call = Call(TaskRequestHeader.from_buffer_copy(header), bytes(payload))
+        side.open_calls.add(call)
         side.requests.append(call)
-        side.bell.ring(PluginWake.TASK)
+        side.ring(PluginWake.TASK)
         return MemoryResponses(self._exchange, side, call)
 
     def receive_event(self, plugin_id: str) -> ReceivedEvent | None:
-        events = self._exchange.side(plugin_id).events
+        events = self._side(plugin_id).events
         return events.popleft() if events else None
 
     def publish_event(self, header: EventHeader, payload: bytes) -> None:
-        for side in self._exchange.sides():
-            side.daemon_events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
-            side.bell.ring(PluginWake.DAEMON_EVENT)
+        self._require_open()
+        for side in self._plugins.values():
+            if side.bell is not None:
+                event = ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid())
+                side.daemon_events.append(event)
+                side.ring(PluginWake.DAEMON_EVENT)
 
     def clean_up_after(self, pid: int) -> None:  # noqa: ARG002 - said in the interface; memory leaves nothing
-        return
+        self._require_open()
+
+    def _side(self, plugin_id: str) -> PluginSide:
+        self._require_open()
+        side = self._plugins.get(plugin_id)
+        if side is None:
+            raise TransportError(f"plugin {plugin_id} was not added to these ports")
+        return side
+
+    def _close_ports(self) -> None:
+        for side in self._plugins.values():
+            for call in list(side.open_calls):
+                close_call(self._exchange, side, call)

@@ -1,0 +1,91 @@
+"""Runs one task on the handlers' thread: from the request to the frame and the event that end it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from plugin_runtime.channel import TaskChannel
+from plugin_runtime.context import Context, Publisher, TaskInfo
+from plugin_runtime.environment import PluginEnvironment
+from plugin_runtime.errors import SupervisorGone, TaskCancelled
+from plugin_runtime.handlers import HandlerThread, describe, report_to_stderr
+from plugin_runtime.plugin import Plugin
+from plugin_runtime.validity import Validity
+from plugin_runtime.wire.codec import Frame, error_frame, final_frame
+from plugin_runtime.wire.messages import EventKind, EventMessage, Execute
+
+__all__ = ["TaskRunner"]
+
+CANCELLED_MESSAGE = "the task was cancelled"
+
+
+class TaskRunner:
+    """Runs tasks, one at a time.
+
+    Args:
+        plugin: Whose `on_task` to run.
+        handlers: The thread that it is run on, and that `run` is called on.
+        environment: What the process was told.
+        publisher: What an author's context publishes and warns through.
+        publish: Sends the event that says how a task ended.
+    """
+
+    def __init__(
+        self,
+        plugin: Plugin,
+        handlers: HandlerThread,
+        environment: PluginEnvironment,
+        publisher: Publisher,
+        publish: Callable[[EventMessage], None],
+    ) -> None:
+        self._plugin = plugin
+        self._handlers = handlers
+        self._publisher = publisher
+        self._publish = publish
+        self._extensions = environment.supervisor_knows_extensions
+        self._file_ref_threshold = environment.file_ref_threshold if self._extensions else None
+
+    def run(self, execute: Execute, channel: TaskChannel) -> None:
+        """Run a task to its end, and say how it ended. What its handler raises does not get out.
+
+        Raises:
+            TransportError: The supervisor cannot be told how it ended.
+        """
+        validity = Validity("on_task")
+        try:
+            last, outcome = self._outcome(execute, channel, validity)
+        finally:
+            validity.end()
+        if last is None:
+            channel.close()
+            return
+        try:
+            channel.send_last(last)
+        except SupervisorGone as error:
+            report_to_stderr(f"task {execute.task_id}: {error}")
+        else:
+            self._publish(EventMessage(outcome, associated_id=execute.task_id))
+
+    def _outcome(self, execute: Execute, channel: TaskChannel, validity: Validity) -> tuple[Frame | None, EventKind]:
+        """Run the handler; return the frame that ends the task, None where nobody waits for one, and the event."""
+        task_id = execute.task_id
+        try:
+            channel.check()
+            request = execute.request
+            context = Context(
+                TaskInfo(task_id, Path(request.sample_path), request.config_dict()),
+                channel,
+                self._publisher,
+                validity,
+                file_ref_threshold=self._file_ref_threshold,
+                warnings_travel=self._extensions,
+            )
+            self._handlers.call(self._plugin.on_task, context)
+        except SupervisorGone:
+            return None, EventKind.TASK_CANCELED
+        except BaseException as error:  # noqa: BLE001 - an author's exception, whatever it is
+            if isinstance(error, TaskCancelled) and channel.cancelled:
+                return error_frame(task_id, CANCELLED_MESSAGE), EventKind.TASK_CANCELED
+            return error_frame(task_id, describe(error)), EventKind.TASK_FAILED
+        if channel.cut_off is not None:
+            return error_frame(task_id, channel.cut_off), EventKind.TASK_FAILED
+        return final_frame(task_id), EventKind.TASK_COMPLETED

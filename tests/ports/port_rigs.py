@@ -1,0 +1,89 @@
+import ctypes
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugin_runtime.ports.base import IncomingRequest, PluginPorts, ReceivedFrame, ResponseStream, SupervisorPorts
+from plugin_runtime.ports.domain import Domain
+from plugin_runtime.ports.iceoryx import silence_log
+from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts
+from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
+from plugin_runtime.ports.memory import MemoryExchange
+from plugin_runtime.wire.codec import Frame
+from plugin_runtime.wire.headers import TaskRequestHeader, TaskResponseHeader
+
+ID = "some-plugin"
+DEADLINE = 10.0
+
+
+def frame(task_id: int = 1, *parts: bytes, index: int = 0) -> Frame:
+    return Frame(TaskResponseHeader(task_id, 0, 0, 0, 0, index), parts)
+
+
+def header_bytes(header: ctypes.Structure) -> bytes:
+    return bytes(memoryview(header).cast("B"))
+
+
+@dataclass(slots=True)
+class Rig:
+    """Both ends of one implementation, in this process."""
+
+    kind: str
+    supervisor: SupervisorPorts
+    open_plugin: Callable[[], PluginPorts]
+
+    def request(
+        self, plugin: PluginPorts, task_id: int = 1, payload: bytes = b""
+    ) -> tuple[ResponseStream, IncomingRequest]:
+        """Send a request and receive it."""
+        stream = self.supervisor.send_request(ID, TaskRequestHeader(task_id, 0), payload)
+        request = plugin.receive_request()
+        assert request is not None
+        return stream, request
+
+
+def received(stream: ResponseStream) -> tuple[int, int, bytes]:
+    """Receive one response: its task, its index, and a copy of its payload."""
+    answer: ReceivedFrame | None = stream.receive()
+    assert answer is not None
+    return answer.header.task_id, answer.header.chunk_index, bytes(answer.payload)
+
+
+@contextmanager
+def fresh_domain() -> Iterator[Domain]:
+    """A domain of its own; when it is over nothing but iceoryx2's one global file may be left in it."""
+    silence_log(verbose=False)
+    root = tempfile.mkdtemp(prefix="mbt", dir="/tmp")
+    prefix = f"mbt{uuid.uuid4().hex[:8]}_"
+    try:
+        yield Domain(root, prefix)
+    finally:
+        files = sorted(path.name for path in Path("/dev/shm").glob(f"{prefix}*"))
+        rest = sorted(path.name for folder in ("nodes", "services") for path in Path(root, folder).glob("*"))
+        for name in files:
+            Path("/dev/shm", name).unlink()
+        shutil.rmtree(root)
+    assert [name for name in files if not name.endswith(".global_mgmt")] == []
+    assert rest == []
+
+
+def memory_rig(stack: ExitStack, *, uses_credits: bool) -> Rig:
+    exchange = MemoryExchange(uses_credits=uses_credits)
+    supervisor = stack.enter_context(exchange.supervisor())
+    supervisor.add_plugin(ID)
+    return Rig("memory", supervisor, lambda: stack.enter_context(exchange.plugin(ID)))
+
+
+def iceoryx_rig(stack: ExitStack, *, uses_credits: bool) -> Rig:
+    domain = stack.enter_context(fresh_domain())
+    supervisor = stack.enter_context(IceoryxSupervisorPorts(domain))
+    supervisor.add_plugin(ID)
+
+    def open_plugin() -> PluginPorts:
+        return stack.enter_context(IceoryxPluginPorts(domain, ID, uses_credits=uses_credits))
+
+    return Rig("iceoryx", supervisor, open_plugin)
