@@ -125,8 +125,7 @@ def test_what_a_plugin_has_in_its_group_ends_with_it(run: Run, guard: Guard) -> 
     assert leader.stdout is not None
     assert leader.stdout.readline() + leader.stdout.readline() == b"up\nup\n"
     guard.spawned(leader.pid)
-    leader.kill()
-    leader.wait()
+    leader.kill()  # it is not reaped yet: the guardian may not have heard of it
     die(guard).wait(20)
     assert os.read(reader, 1) == b""  # nobody has the other end any more
     os.close(reader)
