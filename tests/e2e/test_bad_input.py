@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,10 @@ MANIFESTS = {
     "a program that is missing": ('[plugins.a]\ncommand = ["./no-program"]\n', "does not exist"),
     "a program that may not be executed": ('[plugins.a]\ncommand = ["./not-executable"]\n', "may not be executed"),
 }
+
+
+def bytes_read(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
 
 
 def assert_one_clear_message(done: Done, code: int, *parts: str) -> None:
@@ -161,16 +166,29 @@ def test_an_empty_sample_is_a_legal_task(place: Place) -> None:
     assert done.of("result")[0]["data"] == {"size": 0}
 
 
-def test_four_gibibytes_are_not_read_into_memory(place: Place) -> None:
+def test_four_gibibytes_are_not_read_into_memory_and_can_be_cancelled_meanwhile(place: Place) -> None:
     manifest = place.manifest("echo")
     sample = place.sample(b"")
     os.truncate(sample, 4 << 30)
     with place.up(manifest) as supervisor:
-        done = place.send(manifest, "echo", sample, "--set", "stat=1", patience=60)
+        task = place.start("send-task", "-f", manifest, "--json", "echo", sample, "--set", "stat=1")
+        eventually(lambda: bytes_read(supervisor.pid) > 1 << 30, "has read a part of it")
 
-        assert done.code == 0, done
-        assert done.of("result")[0]["data"] == {"size": 4 << 30}
         assert peak_memory(supervisor.pid) < 150 << 20
+        task.signal(signal.SIGINT)
+        assert task.wait(2).code == 130
+        # Its digest is still being computed, which holds up nobody.
+        assert place.send(manifest, "echo", place.sample(name="small")).code == 0
+
+
+def test_a_large_sample_is_a_task_like_any_other(place: Place) -> None:
+    sample = place.sample(b"")
+    os.truncate(sample, (1 << 30) + 1)
+
+    done = place.run(place.manifest("echo"), sample, "--set", "stat=1", patience=60)
+
+    assert done.code == 0, done
+    assert done.of("result")[0]["data"] == {"size": (1 << 30) + 1}
 
 
 def test_a_plugin_started_by_hand_says_how_to_start_it(place: Place) -> None:

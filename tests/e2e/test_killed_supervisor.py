@@ -12,9 +12,7 @@ Moment = Callable[[Place, Path, Running], object]
 
 
 def _files_in_runtime_folder(count: int) -> Moment:
-    return lambda place, _, __: eventually(
-        lambda: len(list(place.runtime.rglob("*"))) >= count, f"has {count} files", 5
-    )
+    return lambda place, _, __: eventually(lambda: len(place.files()) >= count, f"has {count} files", 5)
 
 
 def _children(count: int) -> Moment:
@@ -120,3 +118,16 @@ def test_a_client_of_a_killed_supervisor_says_that_it_ended(place: Place) -> Non
     assert done.code == 1
     assert done.err == f"malbox: the supervisor (process {up.pid}) ended before it had answered\n"
     assert place.malbox("status", "-f", manifest).code == 69
+
+
+def test_what_a_plugin_started_in_a_session_of_its_own_goes_too(place: Place) -> None:
+    place.orphans_are_fine = True
+    manifest = place.manifest("leaves_child")
+    up = place.start_up(manifest)
+    [result] = place.send(manifest, "leaves_child", place.sample(), "--set", "escapes=1").of("result")
+    assert result["data"] in {process.pid for process in place.processes()}
+
+    up.popen.kill()
+    up.popen.wait()
+
+    place.assert_nothing_left(patience=2)
