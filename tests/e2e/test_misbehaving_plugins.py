@@ -55,7 +55,6 @@ def test_sys_exit_in_a_handler_fails_the_task_and_not_the_plugin(place: Place) -
         ("code=0", "exited with code 0"),
         ("signal=SIGKILL", "was killed by SIGKILL (signal 9)"),
         ("signal=SIGSEGV", "was killed by SIGSEGV (signal 11)"),
-        ("signal=SIGABRT", "was killed by SIGABRT (signal 6)"),
     ],
 )
 def test_a_process_that_ends_in_a_task_fails_it_at_once_and_says_how(place: Place, settings: str, how: str) -> None:

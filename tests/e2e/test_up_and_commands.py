@@ -85,7 +85,7 @@ def test_ctrl_c_cancels_the_task_and_the_plugin_lives_on(place: Place) -> None:
         assert row["tasks"]["canceled"] == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_task_of_a_client_that_dies_is_cancelled(place: Place, number: int) -> None:
     manifest = place.manifest("echo")
     with place.up(manifest):
