@@ -77,7 +77,7 @@ SIGNALLING = {
 MAY_SIGNAL = {
     "malbox_cli/supervisor/processes.py": SIGNALLING,
     "malbox_cli/supervisor/guardian.py": SIGNALLING,
-    "plugin_runtime/run.py": {"kill"},  # itself, with the signal that it took
+    "plugin_runtime/process.py": {"kill"},  # itself, with the signal that it took
 }
 
 
