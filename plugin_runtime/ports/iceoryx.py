@@ -1,6 +1,7 @@
 """What both ends of the iceoryx2 ports share: samples, bells, the wait, and what its errors mean."""
 
 import ctypes
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,8 +47,15 @@ _WRITABLE = 0x200
 
 
 def silence_log(*, verbose: bool) -> None:
-    """Set what iceoryx2 prints to standard error: nothing short of a fatal error, or everything if `verbose`."""
+    """Set what iceoryx2 logs: nothing short of a fatal error, or everything if `verbose`.
+
+    It logs through Python's `logging`, each line under a name of its own, so that only the level of the root lets its
+    lines pass: `verbose` sets that, and sends to standard error what nobody has sent elsewhere.
+    """
     iox.set_log_level(iox.LogLevel.Debug if verbose else iox.LogLevel.Fatal)
+    if verbose:
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger().setLevel(logging.DEBUG)
 
 
 def free_shared_memory() -> int:

@@ -1,5 +1,7 @@
 import ctypes
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from plugin_runtime.ports.memory import MemoryExchange
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.headers import TaskRequestHeader, TaskResponseHeader
 
+TOP = Path(__file__).parents[2]
 ID = "some-plugin"
 DEADLINE = 10.0
 
@@ -87,3 +90,38 @@ def iceoryx_rig(stack: ExitStack, *, uses_credits: bool) -> Rig:
         return stack.enter_context(IceoryxPluginPorts(domain, ID, uses_credits=uses_credits))
 
     return Rig("iceoryx", supervisor, open_plugin)
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own that finds our packages."""
+    argv = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(argv, cwd=TOP, capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+
+PORTS = f"IceoryxPluginPorts(domain, {ID!r}, uses_credits=True)"
+NODE_ALONE = "Services(domain)"
+
+
+@contextmanager
+def process_with(domain: Domain, held: str, *, then: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A process that holds `held` as ``ports``, does `then` and waits; it is killed in the end."""
+    code = (
+        "import time\n"
+        "from plugin_runtime.ports.domain import Domain\n"
+        "from plugin_runtime.ports.iceoryx import silence_log\n"
+        "from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts\n"
+        "from plugin_runtime.ports.iceoryx_services import Services\n"
+        "silence_log(verbose=False)\n"
+        f"domain = {domain!r}\n"
+        f"ports = {held}\n"
+        "print('open', flush=True)\n"
+        f"{then}\n"
+        "time.sleep(1000)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=TOP, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"open\n"
+            yield process
+        finally:
+            process.kill()
