@@ -177,14 +177,17 @@ def test_an_error_that_was_translated_is_not_translated_again() -> None:
 
 def test_iceoryx2_prints_nothing_unless_it_is_asked_to() -> None:
     code = (
-        "import sys, tempfile\n"
+        "import os, pathlib, sys\n"
         "import iceoryx2 as iox\n"
         "from plugin_runtime.ports.iceoryx import silence_log\n"
         "silence_log(verbose=sys.argv[1] == 'verbose')\n"
         "config = iox.config.default()\n"
+        "prefix = f'mbsilent{os.getpid()}_'\n"
+        "config.global_cfg.prefix = iox.FileName.new(prefix)\n"
         "config.global_cfg.root_path = iox.Path.new('/proc/nowhere')\n"
         "try: iox.NodeBuilder.new().config(config).create(iox.ServiceType.Ipc)\n"
         "except Exception as error: print(type(error).__name__)\n"
+        "for file in pathlib.Path('/dev/shm').glob(prefix + '*'): file.unlink()\n"
     )
     silent, verbose = run_python(code, "silent"), run_python(code, "verbose")
     assert silent.stdout == verbose.stdout == "NodeCreationFailure\n"
