@@ -1,10 +1,12 @@
 """`malbox init`."""
 
+import shlex
 from pathlib import Path
 
 import click
 
 from malbox_cli.commands.common import manifest_option
+from malbox_cli.output.text import safe
 
 __all__ = ["command"]
 
@@ -27,6 +29,9 @@ def command(manifest_path: Path, folders: tuple[Path, ...], *, force: bool) -> N
     if not found:
         where = ", ".join(map(str, roots))
         raise click.UsageError(f"there is no plugin folder (one with a plugin.toml) in or below {where}")
+    for plugin in found:
+        if plugin.fault:
+            click.echo(f"malbox: left out {safe(str(plugin.folder))}: {safe(plugin.fault)}", err=True)
     try:
         text = render_manifest(found, manifest_path.resolve().parent)
     except ValueError as error:
@@ -35,5 +40,6 @@ def command(manifest_path: Path, folders: tuple[Path, ...], *, force: bool) -> N
         manifest_path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"cannot write {manifest_path}: {error.strerror}") from error
-    usable = sum(plugin.fault is None for plugin in found)
-    click.echo(f"{manifest_path}: {usable} plugin(s); try `malbox run -f {manifest_path} /bin/ls`", err=True)
+    usable = sum(not plugin.fault for plugin in found)
+    run = shlex.join(["malbox", "run", "-f", str(manifest_path), "/bin/ls"])
+    click.echo(f"{manifest_path}: {usable} plugin{'s' if usable > 1 else ''}; try `{run}`", err=True)

@@ -26,6 +26,23 @@ def test_init_writes_a_manifest_that_runs_at_once(place: Place) -> None:
     assert place.malbox("run", "--json", place.sample()).end["type"] == "completed"
 
 
+def test_init_says_how_many_plugins_it_found_and_why_it_left_one_out(place: Place) -> None:
+    shutil.copytree(PLUGINS / "echo", place.folder / "mine" / "echo")
+    shutil.copytree(PLUGINS / "raises", place.folder / "mine" / "raises")
+    inside = place.folder / "mine" / "inside"
+    inside.mkdir()
+    (inside / "plugin.toml").write_text('[plugin]\nname = "inside"\nversion = "1.0.0"\ntype = "guest"\n')
+
+    init = place.malbox("init")
+    only_a_guest = place.malbox("init", inside, "-f", "other.toml")
+
+    assert init.code == 0, init
+    assert "plugins.toml: 2 plugins" in init.err
+    assert f"left out {inside}: " in init.err
+    assert only_a_guest.code == 2, only_a_guest
+    assert "guest" in only_a_guest.err
+
+
 def test_init_does_not_overwrite_without_force(place: Place) -> None:
     manifest = place.write_manifest("# mine\n")
 
