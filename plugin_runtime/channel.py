@@ -37,12 +37,23 @@ class TaskChannel:
         self._gone = False
         self._last_frame_by: float | None = None
         self._ended = False
+        self._closed = False
         self._cut_off: str | None = None
 
     @property
     def cancelled(self) -> bool:
         """Whether the task was asked to end."""
         return self._cancelled or self._gone
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing but the frame that ends the task, if that, is still to be sent."""
+        return self._ended
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing at all is sent any more."""
+        return self._closed
 
     @property
     def cut_off(self) -> str | None:
@@ -134,12 +145,13 @@ class TaskChannel:
                 self._take_credit(frame_is_last=True)
                 self._pass_on(frame, frame_is_last=True)
         finally:
-            self._request.close()
+            self.close()
 
     def close(self) -> None:
         """Let go of the request without a word; nothing is sent any more."""
         self._ended = True
         self._request.close()
+        self._closed = True
 
     def wait_until_taken(self) -> None:
         """Wait until the supervisor is done with everything that was sent. Does nothing without credits.

@@ -104,6 +104,7 @@ class PluginLoop:
         self._ports.watch(self._inbox.fd)
         self._handlers.start()
         self._handlers.submit(self._start)
+        patience = 0.0
         try:
             while self._state not in (LifecycleState.STOPPED, LifecycleState.FAILED) and not self._failed:
                 self._ports.wait(self._wait_time())
@@ -113,10 +114,11 @@ class PluginLoop:
                 if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
                     report_to_stderr("a handler did not end in time; giving up on it")
                     return 1
+            patience = GRACE_WITHOUT_SUPERVISOR_SECONDS if self._give_up_at is None else self._wait_time()
         finally:
             self._ports.unwatch(self._inbox.fd)
             self._inbox.close()
-        self._handlers.finish(GRACE_WITHOUT_SUPERVISOR_SECONDS if self._give_up_at is None else self._wait_time())
+            self._handlers.finish(patience)
         return 0 if self._state is LifecycleState.STOPPED and self._give_up_at is None else 1
 
     def ask_stop(self) -> None:
@@ -124,7 +126,7 @@ class PluginLoop:
         first = self._state in (LifecycleState.STARTING, LifecycleState.READY)
         self._move(LifecycleEvent.STOP_ASKED)
         if first:
-            for channel in list(self._channels.values()):
+            for channel in self._channels.values():
                 channel.cancel(last_frame_by=time.monotonic() + LAST_FRAME_SECONDS)
             self._handlers.submit(self._stop)
 
@@ -154,8 +156,6 @@ class PluginLoop:
             self._runner.run(execute, channel)
         except TransportError as error:
             self._inbox.put(Fatal(f"cannot say how task {execute.task_id} ended: {error}"))
-        finally:
-            self._channels.pop(execute.task_id, None)
 
     def _run_event(self, event: Event) -> None:
         try:
@@ -206,7 +206,7 @@ class PluginLoop:
             self._lose_supervisor()
 
     def _give_credits(self, wakes: Mapping[int, int]) -> None:
-        for channel in list(self._channels.values()):
+        for channel in self._channels.values():
             if given := wakes.get(credit_wake(channel.task_id)):
                 channel.give(given)
 
@@ -235,16 +235,19 @@ class PluginLoop:
             report_to_stderr(f"refused a request: {error}")
             self._refuse(request, f"the plugin cannot read the request: {error}")
             return
+        running = self._channels.get(decoded.task_id)
         if isinstance(decoded, Cancel):
             request.close()
-            if (running := self._channels.get(decoded.task_id)) is not None:
+            if running is not None:
                 running.cancel()
         elif self._state is not LifecycleState.READY:
             self._refuse(request, "the plugin is stopping")
-        elif decoded.task_id in self._channels:
+        elif running is not None and not running.ended:
             self._refuse(request, f"task {decoded.task_id} is running already")
         else:
             channel = TaskChannel(request, uses_credits=self._ports.uses_credits)
+            # Those that are over go here and not when they are, because this thread alone changes the table.
+            self._channels = {task_id: other for task_id, other in self._channels.items() if not other.closed}
             self._channels[decoded.task_id] = channel
             self._handlers.submit(partial(self._run_task, decoded, channel))
 
@@ -269,7 +272,7 @@ class PluginLoop:
     def _lose_supervisor(self) -> None:
         report_to_stderr(f"the supervisor (process {self._environment.supervisor_pid}) is gone; the plugin ends")
         self._give_up_at = time.monotonic() + GRACE_WITHOUT_SUPERVISOR_SECONDS
-        for channel in list(self._channels.values()):
+        for channel in self._channels.values():
             channel.lose_supervisor()
         self.ask_stop()
 
