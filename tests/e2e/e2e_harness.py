@@ -221,7 +221,7 @@ class Place:
         yield running
         down = self.malbox("down", "-f", manifest)
         assert down.code == 0, down
-        assert running.wait(2).code == 0, running.err
+        assert running.wait(20).code == 0, running.err
 
     def processes(self) -> list[psutil.Process]:
         """Return the living processes of this place, wherever they are."""

@@ -42,7 +42,7 @@ def assert_one_clear_message(done: Done, code: int, *parts: str) -> None:
     assert "Traceback" not in text
     for part in parts:
         assert part in text, done
-    assert done.seconds < 5
+    assert done.seconds < 30
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_four_gibibytes_are_not_read_into_memory_and_can_be_cancelled_meanwhile(
 
         assert peak_memory(supervisor.pid) < 150 << 20
         task.signal(signal.SIGINT)
-        assert task.wait(2).code == 130
+        assert task.wait(20).code == 130
         # Its digest is still being computed, which holds up nobody.
         assert place.send(manifest, "echo", place.sample(name="small")).code == 0
 
@@ -236,7 +236,7 @@ def test_many_plugins_raise_the_limit_on_descriptors_and_keep_the_plugins_own(pl
 
     assert limits == {200}
     assert place.malbox("down", "-f", manifest).code == 0
-    assert supervisor.wait(2).code == 0
+    assert supervisor.wait(20).code == 0
 
 
 def test_a_limit_on_descriptors_that_is_too_low_is_named(place: Place) -> None:

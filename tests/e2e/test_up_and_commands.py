@@ -75,7 +75,7 @@ def test_ctrl_c_cancels_the_task_and_the_plugin_lives_on(place: Place) -> None:
 
         task.signal(signal.SIGINT)
 
-        done = task.wait(3)
+        done = task.wait(20)
         assert done.code == 130
         assert done.err == ""
         assert done.end["type"] == "canceled"
@@ -96,7 +96,7 @@ def test_the_task_of_a_client_that_dies_is_cancelled(place: Place, number: int) 
 
         task.signal(number)
 
-        assert task.wait(3).code in (-number, 128 + number)
+        assert task.wait(20).code in (-number, 128 + number)
         eventually(lambda: place.plugin_status(manifest, "echo")["tasks"]["canceled"] == 1, "is cancelled")
         assert place.send(manifest, "echo", place.sample()).code == 0
 
@@ -109,7 +109,7 @@ def test_a_task_that_takes_too_long_ends_with_124(place: Place) -> None:
         assert done.code == 124
         assert done.end["type"] == "timeout"
         assert "took longer than 200ms" in done.end["error"]
-        assert done.seconds < 3
+        assert done.seconds < 30
         assert place.send(manifest, "echo", place.sample()).code == 0
 
 
@@ -204,7 +204,7 @@ def test_a_signal_stops_in_order(place: Place, name: str) -> None:
 
     supervisor.signal(number)
 
-    done = supervisor.wait(4)
+    done = supervisor.wait(20)
     assert done.code == 128 + number
     assert "echo: stopped" in done.err
     assert "raises: stopped" in done.err
@@ -217,7 +217,7 @@ def test_the_second_signal_kills_a_plugin_that_ignores_everything(place: Place) 
 
     supervisor.signal(signal.SIGINT)
 
-    assert supervisor.wait(2).code == 130
+    assert supervisor.wait(20).code == 130
 
 
 def test_the_third_signal_ends_malbox_at_once_and_its_guardian_the_rest(place: Place) -> None:
@@ -229,7 +229,7 @@ def test_the_third_signal_ends_malbox_at_once_and_its_guardian_the_rest(place: P
     supervisor.signal(signal.SIGHUP)
     os.kill(supervisor.pid, signal.SIGCONT)
 
-    assert supervisor.wait(2).code in (129, 130, 143)
+    assert supervisor.wait(20).code in (129, 130, 143)
 
     place.assert_nothing_left()
 

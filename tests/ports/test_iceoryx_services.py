@@ -103,6 +103,19 @@ def test_the_services_that_wake(opened: Opened) -> None:
     assert (daemon.static_config.max_notifiers, daemon.static_config.max_listeners) == (140, 2)
 
 
+def test_more_processes_may_open_a_shared_service_than_there_can_be_plugins(opened: Opened) -> None:
+    made = [opened(Services.daemon_events), opened(Services.daemon_notify), opened(lambda open_: open_.results(ID))]
+    assert [service.static_config.max_nodes for service in made] == [140, 140, 140]
+
+
+def test_a_supervisor_has_as_many_plugins_as_can_listen_to_it(domain: Domain) -> None:
+    with IceoryxSupervisorPorts(domain) as supervisor:
+        for number in range(65):
+            supervisor.add_plugin(f"plugin-{number}")
+        with pytest.raises(TransportError, match="plugin-65: the protocol allows 65 plugins at once"):
+            supervisor.add_plugin("plugin-65")
+
+
 def test_a_plugin_that_comes_first_makes_the_same_services(domain: Domain) -> None:
     with IceoryxPluginPorts(domain, ID, uses_credits=True):
         config = Services(domain).tasks(ID).static_config

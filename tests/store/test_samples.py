@@ -113,5 +113,5 @@ def test_closing_does_not_wait_for_the_end_of_a_large_sample(tmp_path: Path) -> 
         reading.reader.read(task, f"{file}" if task == 0 else f"{tmp_path}/./{'./' * task}sparse")
     started = time.monotonic()
     reading.reader.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20  # all of it takes ten minutes
     assert reading.answers.empty()

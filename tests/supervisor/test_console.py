@@ -149,7 +149,7 @@ def test_close_gives_up_on_a_terminal_that_stands_still(monkeypatch: pytest.Monk
             console.line("p", "x" * 1000)
         started = time.monotonic()
         console.close()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 20  # and not for ever
         assert console._thread.is_alive()
         os.close(reader)  # now its writes fail, and it comes to its end
         while console._thread.is_alive():

@@ -97,12 +97,15 @@ def test_the_default_domain_is_iceoryx2_s_own_and_there_is_one_at_a_time(base: P
     assert not base.exists()
 
 
-def test_a_named_domain_that_is_taken_is_told_at_once_with_the_process_that_has_it(base: Path) -> None:
+def test_a_named_domain_that_is_taken_is_told_at_once_with_the_process_that_has_it(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLAIM_SECONDS", 60.0)
     with other_process("run = RunFolder.create(Path('/m'), 'lab')") as process:
         started = time.monotonic()
         with pytest.raises(MalboxError, match=rf"another supervisor runs in the domain 'lab': process {process.pid}$"):
             RunFolder.create(MANIFEST, "lab")
-        assert time.monotonic() - started < module.CLAIM_SECONDS / 2
+        assert time.monotonic() - started < 20
     RunFolder.create(MANIFEST, "lab").remove()
     assert not base.exists()
 
