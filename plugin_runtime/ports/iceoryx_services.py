@@ -18,13 +18,16 @@ from plugin_runtime.wire.names import (
     tasks_service,
 )
 
-__all__ = ["Services"]
+__all__ = ["MAX_SUBSCRIBERS", "Services"]
 
 MAX_SUBSCRIBERS = 65
+"""Plugins that can listen to one supervisor, and so all that it can have."""
 RESULT_BUFFER = 16
 EVENT_BUFFER = 32
 DAEMON_NOTIFIERS = 140
 DAEMON_LISTENERS = 2
+MAX_NODES = 140
+"""Processes that may have a channel or an event service open; iceoryx2's own limits are 20 and 36, one of them ours."""
 U8_SLICE = iox.Slice[ctypes.c_uint8]
 
 
@@ -41,6 +44,8 @@ class Services:
             config = iox.config.default()
             config.global_cfg.root_path = iox.Path.new(domain.root)
             config.global_cfg.prefix = iox.FileName.new(domain.prefix)
+        # Not asked for when a service is opened, as the rest is: it counts only where the service is made here.
+        config.defaults.publish_subscribe.max_nodes = config.defaults.event.max_nodes = MAX_NODES
         self.config = config
         with translated("make an iceoryx2 node"):
             self._node = (

@@ -23,7 +23,7 @@ from plugin_runtime.ports.iceoryx import (
     view_of,
 )
 from plugin_runtime.ports.iceoryx_cleaning import clean_up_after
-from plugin_runtime.ports.iceoryx_services import Services
+from plugin_runtime.ports.iceoryx_services import MAX_SUBSCRIBERS, Services
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.names import PluginWake, credit_wake
 
@@ -128,6 +128,10 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
 
     def add_plugin(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
         services = self._open_services()
+        if len(self._plugins) == MAX_SUBSCRIBERS:
+            raise TransportError(
+                f"cannot add plugin {plugin_id}: the protocol allows {MAX_SUBSCRIBERS} plugins at once; run fewer"
+            )
         # Those that were added before have most likely not taken theirs yet: their processes are still to be started.
         require_shared_memory(ROOM_FOR_PLUGIN * (len(self._plugins) + 1))
         tasks, events = services.tasks(plugin_id), services.plugin_events(plugin_id)

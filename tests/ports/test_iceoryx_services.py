@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from port_rigs import ID, fresh_domain, run_python
+from iceoryx_domains import fresh_domain
+from port_rigs import ID, run_python
 
 from plugin_runtime.errors import PeerGone, TransportError, VersionMismatch
 from plugin_runtime.ports.domain import Domain
