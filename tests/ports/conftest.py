@@ -2,7 +2,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from port_rigs import Rig, fresh_domain, iceoryx_rig, memory_rig
+from iceoryx_domains import fresh_domain
+from port_rigs import Rig, iceoryx_rig, memory_rig
 
 from plugin_runtime.ports.base import PluginPorts
 from plugin_runtime.ports.domain import Domain

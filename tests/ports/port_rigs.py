@@ -1,17 +1,15 @@
 import ctypes
-import shutil
 import subprocess
 import sys
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from iceoryx_domains import fresh_domain
+
 from plugin_runtime.ports.base import IncomingRequest, PluginPorts, ReceivedFrame, ResponseStream, SupervisorPorts
 from plugin_runtime.ports.domain import Domain
-from plugin_runtime.ports.iceoryx import silence_log
 from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
 from plugin_runtime.ports.memory import MemoryExchange
@@ -54,24 +52,6 @@ def received(stream: ResponseStream) -> tuple[int, int, bytes]:
     answer: ReceivedFrame | None = stream.receive()
     assert answer is not None
     return answer.header.task_id, answer.header.chunk_index, bytes(answer.payload)
-
-
-@contextmanager
-def fresh_domain() -> Iterator[Domain]:
-    """A domain of its own; when it is over nothing but iceoryx2's one global file may be left in it."""
-    silence_log(verbose=False)
-    root = tempfile.mkdtemp(prefix="mbt", dir="/tmp")
-    prefix = f"mbt{uuid.uuid4().hex[:8]}_"
-    try:
-        yield Domain(root, prefix)
-    finally:
-        files = sorted(path.name for path in Path("/dev/shm").glob(f"{prefix}*"))
-        rest = sorted(path.name for folder in ("nodes", "services") for path in Path(root, folder).glob("*"))
-        for name in files:
-            Path("/dev/shm", name).unlink()
-        shutil.rmtree(root)
-    assert [name for name in files if not name.endswith(".global_mgmt")] == []
-    assert rest == []
 
 
 def memory_rig(stack: ExitStack, *, uses_credits: bool) -> Rig:

@@ -125,23 +125,13 @@ class Task:
         return True
 
 
-class Supervisor:
-    """A loop that runs on a thread of its own, and the supervisor's end of its ports."""
+class SupervisorEnd:
+    """The supervisor's end of some ports."""
 
-    def __init__(self, loop: PluginLoop, world: World, ports: SupervisorPorts, exchange: MemoryExchange) -> None:
-        self.loop = loop
-        self.world = world
+    def __init__(self, ports: SupervisorPorts) -> None:
         self.ports = ports
-        self.exchange = exchange
         self.events: list[EventMessage] = []
-        self.exit_code: int | None = None
-        self._thread = threading.Thread(target=self._run, name="malbox-test-loop", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def _run(self) -> None:
-        self.exit_code = self.loop.run(self.world)
+        self.pids: list[int] = []
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Take what comes until the condition holds; fail if that takes too long."""
@@ -155,6 +145,7 @@ class Supervisor:
     def _take_events(self) -> None:
         while (event := self.ports.receive_event(ID)) is not None:
             self.events.append(decode_event(event.header, event.payload))
+            self.pids.append(event.pid)
 
     def kinds(self) -> list[EventKind]:
         self._take_events()
@@ -194,6 +185,24 @@ class Supervisor:
     def do(self, task_id: int = 1, **config: str) -> Task:
         """Send a task and take everything of it up to its end."""
         return self.finish(self.send(task_id, **config))
+
+
+class Supervisor(SupervisorEnd):
+    """A loop that runs on a thread of its own, and the supervisor's end of its ports."""
+
+    def __init__(self, loop: PluginLoop, world: World, ports: SupervisorPorts, exchange: MemoryExchange) -> None:
+        super().__init__(ports)
+        self.loop = loop
+        self.world = world
+        self.exchange = exchange
+        self.exit_code: int | None = None
+        self._thread = threading.Thread(target=self._run, name="malbox-test-loop", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.exit_code = self.loop.run(self.world)
 
     def stop(self) -> int:
         """Shut the plugin down and return the exit code."""
