@@ -39,15 +39,15 @@ class Child:
     _popen: subprocess.Popen[bytes]
 
     def signal(self, number: int) -> None:
-        """Send a signal to its whole group; one that is gone is no error."""
-        with suppress(ProcessLookupError):
+        """Send a signal to its whole group; one that is gone, or has become another user's, is no error."""
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     def reap(self) -> ExitStatus:
         """Return how it ended; to be called once its pidfd is readable. What is left of its group is killed."""
-        status = ExitStatus.of_return_code(self._popen.wait())
+        # Once it is reaped, its number may be that of somebody else's group.
         self.signal(signal.SIGKILL)
-        return status
+        return ExitStatus.of_return_code(self._popen.wait())
 
     def close(self) -> None:
         """Close its descriptors."""
@@ -69,7 +69,10 @@ def spawn(spec: PluginSpec, variables: Mapping[str, str], descriptor_limits: tup
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("MALBOX_")}
     # Without it a Python plugin's prints would be seen when it ends, or never where it is killed.
     environment = {"PYTHONUNBUFFERED": "1", **inherited, **spec.env, **variables}
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+    except OSError as error:
+        raise SpawnError(_why(spec, error)) from error
     try:
         popen = subprocess.Popen(
             spec.argv,
@@ -88,9 +91,16 @@ def spawn(spec: PluginSpec, variables: Mapping[str, str], descriptor_limits: tup
     finally:
         os.close(writer)
     os.set_blocking(reader, False)
-    with suppress(ProcessLookupError):  # it may have ended already
+    with suppress(ProcessLookupError, PermissionError):  # it may have ended already, or become another user's
         resource.prlimit(popen.pid, resource.RLIMIT_NOFILE, descriptor_limits)
-    return Child(popen.pid, os.pidfd_open(popen.pid), reader, popen)
+    try:
+        pidfd = os.pidfd_open(popen.pid)
+    except OSError as error:  # nobody would see its end
+        os.killpg(popen.pid, signal.SIGKILL)
+        popen.wait()
+        os.close(reader)
+        raise SpawnError(_why(spec, error)) from error
+    return Child(popen.pid, pidfd, reader, popen)
 
 
 def spawn_helper(argv: list[str], keep: int) -> subprocess.Popen[bytes]:
