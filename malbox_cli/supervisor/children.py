@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
@@ -95,7 +96,7 @@ class Children:
         """
         child = self._children[plugin_id]
         status = child.reap()
-        kill_strays(self._marks.pop(plugin_id))
+        kill_strays(self._marks[plugin_id])
         self._read(plugin_id, MAX_READS_AT_THE_END)
         for line in self._splitters[plugin_id].finish():
             self._on_line(plugin_id, line)
@@ -108,9 +109,10 @@ class Children:
 
     def kill_all(self) -> None:
         """Kill and reap what still runs."""
-        for plugin_id, child in list(self._children.items()):
-            child.signal(signal.SIGKILL)
-            self.reap(plugin_id)
+        with ExitStack() as stack:  # what goes wrong with one of them keeps none of the others alive
+            for plugin_id, child in self._children.items():
+                child.signal(signal.SIGKILL)
+                stack.callback(self.reap, plugin_id)
 
     def _read(self, plugin_id: str, reads: int) -> None:
         child, splitter = self._children[plugin_id], self._splitters[plugin_id]

@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import PluginSpec
@@ -74,11 +75,12 @@ class Reactor:
         self._deadline_is_known = False
         for plugin_id in self._specs:
             ports.add_plugin(plugin_id)
-        self._writer, self._reader = store(self)
-        self._streams = TaskStreams(ports, self._writer, self.handle, say)
         poller.add(self._inbox_fd, self._read_inbox)
         ports.watch(poller.fd)
         children.on_end = self._child_ended
+        # The threads begin last: where something fails before, nobody would end them.
+        self._writer, self._reader = store(self)
+        self._streams = TaskStreams(ports, self._writer, self.handle, say)
 
     def run_until(self, is_over: Callable[[], bool]) -> None:
         """Run until `is_over`, which is asked after every turn."""
@@ -126,13 +128,15 @@ class Reactor:
 
     def close(self) -> None:
         """Kill what still runs, let the store finish, and let go of everything. Safe whatever happened before."""
-        self._children.kill_all()
-        self._reader.close()
-        self._writer.close()
-        self._streams.close()
-        self._ports.unwatch(self._poller.fd)
-        self._poller.remove(self._inbox_fd)
-        os.close(self._inbox_fd)
+        # Each step whatever becomes of those before: a thread that is left keeps the process from ending.
+        with ExitStack() as stack:
+            stack.callback(os.close, self._inbox_fd)
+            stack.callback(self._poller.remove, self._inbox_fd)
+            stack.callback(self._ports.unwatch, self._poller.fd)
+            stack.callback(self._streams.close)
+            stack.callback(self._writer.close)
+            stack.callback(self._reader.close)
+            self._children.kill_all()
 
     def _wait_time(self) -> float:
         if self._streams.has_more:
