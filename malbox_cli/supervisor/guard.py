@@ -1,6 +1,7 @@
 """Keeps a guardian: the process that cleans up where this one is killed."""
 
 import os
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ from malbox_cli.supervisor.processes import SpawnError, spawn_helper
 __all__ = ["Guard"]
 
 PROGRAM = Path(__file__).with_name("guardian.py")
+
+PATIENCE_SECONDS = 1.0
+"""How long it may take to end once it is let go of."""
 
 
 class Guard:
@@ -41,7 +45,7 @@ class Guard:
         self._tell(f"reaped {pid}")
 
     def done(self) -> None:
-        """Say that nothing is left to clean up, and wait for the guardian's end."""
+        """Say that nothing is left to clean up, and wait for the guardian's end, which comes within a moment."""
         with suppress(BrokenPipeError):
             self._write("done")
         self._close()
@@ -70,4 +74,8 @@ class Guard:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody has stopped it; it has nothing to do any more
+            self._process.kill()
+            self._process.wait()
