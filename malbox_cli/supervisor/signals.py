@@ -14,7 +14,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Takes SIGINT, SIGTERM and SIGHUP until `close`.
+    """Takes SIGINT, SIGTERM and SIGHUP until `close`; SIGHUP not where it is ignored.
 
     A byte in a socket wakes the wait: a signal that comes just before it would be seen only after it otherwise.
 
@@ -38,7 +38,7 @@ class StopSignals:
         self._writer.setblocking(False)
         poller.add(self._reader.fileno(), self._drain)
         self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._previous = {number: signal.signal(number, self._take) for number in NUMBERS}
+        self._previous = {number: signal.signal(number, self._take) for number in _wanted()}
 
     def close(self) -> None:
         """Give the signals back to who had them."""
@@ -63,3 +63,10 @@ class StopSignals:
                 self._kill()
             case _:
                 os._exit(128 + number)
+
+
+def _wanted() -> tuple[signal.Signals, ...]:
+    """Return the signals to take: `nohup` has SIGHUP ignored, so that the end of the terminal ends nothing."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return tuple(number for number in NUMBERS if number is not signal.SIGHUP)
+    return NUMBERS
