@@ -16,10 +16,10 @@ from plugin_runtime.environment import INSTANCE
 
 __all__ = ["Children"]
 
-READ_BYTES = 64 * 1024
-MAX_READS_A_TURN = 16
-"""How often a pipe is read in one turn, so that a plugin that floods its output does not keep the others waiting."""
-MAX_READS_AT_THE_END = 1024
+READ_BYTES = 16 * 1024
+"""How much is read in one turn, so that a plugin that floods its output keeps nobody waiting, even with empty lines."""
+MAX_READS_AT_THE_END = 64
+"""As often as the largest pipe that a plugin can make of its own fills it."""
 
 
 def _ignore(plugin_id: str) -> None:
@@ -80,7 +80,7 @@ class Children:
         self._children[spec.id] = child
         self._splitters[spec.id] = LineSplitter()
         self._poller.add(child.pidfd, lambda: self.on_end(spec.id))
-        self._poller.add(child.output, lambda: self._read(spec.id, MAX_READS_A_TURN))
+        self._poller.add(child.output, lambda: self._read(spec.id, 1))
         return child, instance
 
     def signal(self, plugin_id: str, number: int) -> None:
