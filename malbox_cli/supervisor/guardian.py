@@ -66,6 +66,7 @@ def remove(folder: Path) -> None:
             else:
                 path.unlink(missing_ok=True)
         folder.rmdir()
+        folder.parent.rmdir()  # it stays where another run has its folder in it
 
 
 def end_processes(pids: dict[int, int], mark: str) -> None:

@@ -99,6 +99,15 @@ def test_a_killed_supervisor_s_plugins_folder_and_shared_memory_go(run: Run, gua
     assert die(guard).wait(20) == 0
     assert (first.wait(), second.wait()) == (-signal.SIGKILL, -signal.SIGKILL)
     assert run.is_gone()
+    assert not run.folder.path.parent.exists()
+
+
+def test_the_folder_of_all_runs_stays_where_another_run_is_in_it(run: Run, guard: Guard) -> None:
+    other = RunFolder.create(run.folder.path / "plugins.toml", None)
+    assert die(guard).wait(20) == 0
+    assert run.is_gone()
+    assert other.socket.parent.exists()
+    other.remove()
 
 
 def test_nobody_waits_for_plugins_that_end_by_themselves(run: Run) -> None:
@@ -233,11 +242,13 @@ def test_a_folder_with_an_odd_name_is_removed(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff name"))
     (folder / "shm").mkdir(parents=True)
     (folder / LOCK).touch()
-    (folder / "link").symlink_to(tmp_path)
+    target = tmp_path / "target"
+    target.mkdir()
+    (folder / "link").symlink_to(target)
     lock = os.open(folder / LOCK, os.O_RDWR)
     guard = Guard(folder, "", lock)
     die(guard).wait(20)
     guard.done()
     os.close(lock)
     assert not folder.exists()
-    assert tmp_path.exists()
+    assert target.exists()
