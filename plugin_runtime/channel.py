@@ -24,13 +24,17 @@ class TaskChannel:
     Args:
         request: The task's way back.
         uses_credits: Whether each frame needs a credit; see `plugin_runtime.ports.base`.
+        changed: What a handler that waits is woken through. It takes longer to make than the rest of a channel, and
+            tasks run one after the other, so that they can share one.
     """
 
-    def __init__(self, request: IncomingRequest, *, uses_credits: bool) -> None:
+    def __init__(
+        self, request: IncomingRequest, *, uses_credits: bool, changed: threading.Condition | None = None
+    ) -> None:
         self.task_id: int = request.header.task_id
         self._request = request
         self._uses_credits = uses_credits
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = changed or threading.Condition(threading.Lock())
         self._sending = threading.RLock()
         self._credits = RESPONSE_WINDOW
         self._cancelled = False

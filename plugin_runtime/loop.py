@@ -1,7 +1,8 @@
 """The plugin's loop: wait, receive, decode, hand to the handlers; it stays responsive while they run."""
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -75,7 +76,9 @@ class PluginLoop:
         self._handlers = HandlerThread()
         self._runner = TaskRunner(plugin, self._handlers, environment, self, self._publish)
         self._channels: dict[int, TaskChannel] = {}
+        self._changed = threading.Condition(threading.Lock())
         self._early_events: list[Event] = []
+        self._jobs: list[Callable[[], None]] = []
         self._inbox: Mailbox[LifecycleEvent | Fatal] = Mailbox()
         self._safety_net = (
             SAFETY_NET_UNDER_MALBOX_SECONDS if environment.supervisor_knows_extensions else SAFETY_NET_SECONDS
@@ -111,6 +114,8 @@ class PluginLoop:
                 rang = self._turn()
                 if outside is not None:
                     self._look(outside, rang=rang)
+                if self._jobs:
+                    self._submit_jobs()
                 if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
                     report_to_stderr("a handler did not end in time; giving up on it")
                     return 1
@@ -128,7 +133,7 @@ class PluginLoop:
         if first:
             for channel in self._channels.values():
                 channel.cancel(last_frame_by=time.monotonic() + LAST_FRAME_SECONDS)
-            self._handlers.submit(self._stop)
+            self._jobs.append(self._stop)
 
     # What the handlers' thread runs.
 
@@ -198,6 +203,12 @@ class PluginLoop:
                 report_to_stderr(f"skipped an event of the supervisor: {error}")
         return bool(wakes)
 
+    def _submit_jobs(self) -> None:
+        """Hand on what the turn brought; the last of a turn, so that the handlers' thread finds Python's lock free."""
+        for job in self._jobs:
+            self._handlers.submit(job)
+        self._jobs.clear()
+
     def _look(self, outside: Outside, *, rang: bool) -> None:
         """Look at the world beside the ports; at its costlier part only where the supervisor did not just show life."""
         if outside.stop_asked():
@@ -220,7 +231,7 @@ class PluginLoop:
             if said is LifecycleEvent.STARTED and self._state is LifecycleState.READY:
                 self._publish(EventMessage(EventKind.PLUGIN_STARTED, payload=self._greeting()))
                 for event in self._early_events:
-                    self._handlers.submit(partial(self._run_event, event))
+                    self._jobs.append(partial(self._run_event, event))
                 self._early_events.clear()
             elif said is LifecycleEvent.STOPPED:
                 self._publish(EventMessage(EventKind.PLUGIN_STOPPED))
@@ -245,11 +256,11 @@ class PluginLoop:
         elif running is not None and not running.ended:
             self._refuse(request, f"task {decoded.task_id} is running already")
         else:
-            channel = TaskChannel(request, uses_credits=self._ports.uses_credits)
+            channel = TaskChannel(request, uses_credits=self._ports.uses_credits, changed=self._changed)
             # Those that are over go here and not when they are, because this thread alone changes the table.
             self._channels = {task_id: other for task_id, other in self._channels.items() if not other.closed}
             self._channels[decoded.task_id] = channel
-            self._handlers.submit(partial(self._run_task, decoded, channel))
+            self._jobs.append(partial(self._run_task, decoded, channel))
 
     def _refuse(self, request: IncomingRequest, reason: str) -> None:
         try:
@@ -267,7 +278,7 @@ class PluginLoop:
         if self._state is LifecycleState.STARTING:
             self._early_events.append(event)
         elif self._state is LifecycleState.READY:
-            self._handlers.submit(partial(self._run_event, event))
+            self._jobs.append(partial(self._run_event, event))
 
     def _lose_supervisor(self) -> None:
         report_to_stderr(f"the supervisor (process {self._environment.supervisor_pid}) is gone; the plugin ends")

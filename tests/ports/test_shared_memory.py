@@ -12,13 +12,14 @@ from port_rigs import DEADLINE, ID, TOP, frame
 from plugin_runtime.errors import SharedMemoryFull
 from plugin_runtime.ports import iceoryx
 from plugin_runtime.ports.domain import Domain
-from plugin_runtime.ports.iceoryx import MARGIN, free_shared_memory, require_shared_memory
+from plugin_runtime.ports.iceoryx import FASTEST_FILL, MARGIN, free_shared_memory, require_shared_memory
 from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
 
 
 def leave_free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(iceoryx, "_last_look", iceoryx.Look())
     status = SimpleNamespace(f_bavail=size // 1024, f_frsize=1024)
     monkeypatch.setattr(iceoryx.os, "statvfs", lambda path: {"/dev/shm": status}[path])
 
@@ -31,6 +32,22 @@ def test_what_fits_may_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
         SharedMemoryFull, match=r"no space in shared memory: /dev/shm has 260 KiB free, 261 KiB are needed"
     ):
         require_shared_memory(5120)
+
+
+def test_how_much_is_free_is_looked_up_again_before_it_can_have_been_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(iceoryx.time, "monotonic", lambda: now)
+    leave_free(monkeypatch, int(FASTEST_FILL) + MARGIN)
+    require_shared_memory(0)
+    monkeypatch.setattr(iceoryx, "free_shared_memory", lambda: 0)
+    now += 0.5
+    require_shared_memory(1 << 20)
+    now += 0.499
+    with pytest.raises(SharedMemoryFull):
+        require_shared_memory(64 << 20)
+    now += 10
+    with pytest.raises(SharedMemoryFull):
+        require_shared_memory(0)
 
 
 def test_ports_are_not_made_without_room(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
