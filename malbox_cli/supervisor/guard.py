@@ -1,12 +1,11 @@
 """Keeps a guardian: the process that cleans up where this one is killed."""
 
 import os
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from malbox_cli.supervisor.processes import SpawnError, spawn_helper
+from malbox_cli.supervisor.processes import SpawnError, reap_helper, spawn_helper
 
 __all__ = ["Guard"]
 
@@ -74,8 +73,4 @@ class Guard:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
-        try:
-            self._process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:  # somebody has stopped it; it has nothing to do any more
-            self._process.kill()
-            self._process.wait()
+        reap_helper(self._process, PATIENCE_SECONDS)

@@ -13,7 +13,7 @@ from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["Child", "SpawnError", "belongs_to", "kill_strays", "spawn", "spawn_helper"]
+__all__ = ["Child", "SpawnError", "belongs_to", "kill_strays", "reap_helper", "spawn", "spawn_helper"]
 
 MAX_SWEEPS = 20
 """How often strays are looked for, so that one that forks for ever does not keep us."""
@@ -119,6 +119,18 @@ def spawn_helper(argv: list[str], keep: int) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise SpawnError(f"cannot start {argv[0]}: {error.strerror}") from error
+
+
+def reap_helper(helper: subprocess.Popen[bytes], patience: float) -> None:
+    """Wait for the end of a helper that has nothing to do any more, and after `patience` seconds kill it.
+
+    One that somebody has stopped does not end by itself.
+    """
+    try:
+        helper.wait(patience)
+    except subprocess.TimeoutExpired:
+        helper.kill()
+        helper.wait()
 
 
 def kill_strays(mark: str) -> None:
