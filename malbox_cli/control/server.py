@@ -13,8 +13,10 @@ from typing import Protocol
 from malbox_cli.control.messages import MAX_LINE_BYTES, Misunderstood, Request, decode_request, encode
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["ControlServer"]
+__all__ = ["MAX_CLIENTS", "ControlServer"]
 
+MAX_CLIENTS = 256
+"""How many may be connected: descriptors have to be left for what the plugins need."""
 MAX_UNSENT_BYTES = 32 << 20
 CLOSE_SECONDS = 1.0
 READ_BYTES = 64 * 1024
@@ -123,6 +125,10 @@ class ControlServer:
             )
             if uid not in (os.getuid(), 0):
                 self._log(f"refused a command of user {uid}")
+                connection.close()
+                continue
+            if len(self._clients) >= MAX_CLIENTS:
+                self._log(f"turned a command away: {MAX_CLIENTS} are connected already")
                 connection.close()
                 continue
             connection.setblocking(False)

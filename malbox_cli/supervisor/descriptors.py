@@ -4,13 +4,14 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from malbox_cli.control.server import MAX_CLIENTS
 from plugin_runtime.errors import MalboxError
 
 __all__ = ["room_for_descriptors"]
 
 FOR_EACH_PLUGIN = 20
-FOR_THE_REST = 128
-"""For itself, and for commands that are connected."""
+FOR_THE_REST = MAX_CLIENTS + 64
+"""For commands that are connected, and for itself."""
 
 
 @contextmanager

@@ -205,6 +205,25 @@ def test_a_connection_for_which_there_is_no_descriptor_left_is_closed_and_does_n
     again.close()
 
 
+def test_no_more_commands_are_taken_than_there_are_descriptors_to_spare(supervisor: Supervisor) -> None:
+    clients = [supervisor.connect()]
+    while not supervisor.log:
+        clients.append(supervisor.connect())
+        supervisor.poller.dispatch()
+
+    assert len(clients) == server_module.MAX_CLIENTS + 1
+    one_too_many, another = clients.pop(), clients.pop()
+    assert one_too_many.recv(1) == b""
+    one_too_many.close()
+    another.close()
+    supervisor.run_until(lambda: len(supervisor.left) == 1)
+    again = supervisor.connect()
+    again.sendall(encode(StatusAsked()).encode() + b"\n")
+    supervisor.run_until(lambda: len(supervisor.requests) == 1)
+    for client in (*clients, again):
+        client.close()
+
+
 def test_closing_sends_what_is_unsent_and_does_not_wait_long_for_those_who_do_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

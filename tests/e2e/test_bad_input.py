@@ -242,7 +242,7 @@ def test_many_plugins_raise_the_limit_on_descriptors_and_keep_the_plugins_own(pl
 def test_a_limit_on_descriptors_that_is_too_low_is_named(place: Place) -> None:
     command = shlex.join([*place.argv, "run", "-f", str(place.manifest("echo")), str(place.sample())])
 
-    assert_one_clear_message(place.malbox("-c", f"ulimit -n 64; {command}", argv=["sh"]), 1, "ulimit -n 148")
+    assert_one_clear_message(place.malbox("-c", f"ulimit -n 64; {command}", argv=["sh"]), 1, "ulimit -n 340")
 
 
 def test_a_current_folder_that_is_gone_is_named(place: Place) -> None:
