@@ -18,6 +18,9 @@ __all__ = ["INLINE_JSON_BYTES", "Intake", "TaskEnd"]
 INLINE_JSON_BYTES = 64 * 1024
 """Up to this size a JSON result is handed on in the record itself; a larger one, and any other, is stored."""
 
+MAX_HELD = 64
+"""How many results and warnings of a task may wait behind a result on its way to disk before its plugin waits too."""
+
 MAX_MESSAGE_BYTES = 1 << 20
 """How long a progress, an error or a path may be together where it comes in pieces."""
 
@@ -61,7 +64,7 @@ class Intake:
         if end is None and piece.is_final:
             end = COMPLETED
         if end is None and not waits_for_copy:
-            self._out.append(Grant(task.id))
+            self._grant(task)
         return end
 
     def stored(self, task: Task, event: ResultStored) -> None:
@@ -105,7 +108,7 @@ class Intake:
         digest = hashlib.sha256(data).hexdigest()
         self._announce(task, Result(task.id, piece.name, "json", len(data), digest, data=on_one_line(data.decode())))
         if not piece.is_final:
-            self._out.append(Grant(task.id))
+            self._grant(task)
 
     def _take_message(self, task: Task, piece: Piece) -> tuple[bool, TaskEnd | None]:
         """Take a progress, an error or a path; return whether its credit waits for a copy, and how the task ended."""
@@ -142,6 +145,13 @@ class Intake:
         else:
             self._emit(task, record)
 
+    def _grant(self, task: Task) -> None:
+        """Give the plugin its credit back; where too much waits for the disk, once less does."""
+        if len(task.held) > MAX_HELD:
+            task.withheld += 1
+        else:
+            self._out.append(Grant(task.id))
+
     def _hold_place(self, task: Task) -> None:
         task.storing += 1
         task.held.append(None)
@@ -155,6 +165,9 @@ class Intake:
         while task.held and (waiting := task.held[0]) is not None:
             task.held.popleft()
             self._emit(task, waiting)
+        while task.withheld and len(task.held) <= MAX_HELD:
+            task.withheld -= 1
+            self._out.append(Grant(task.id))
 
     def _emit(self, task: Task, record: Record) -> None:
         self._out.append(Emit(task.client, record))

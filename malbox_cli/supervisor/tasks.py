@@ -59,6 +59,7 @@ class Task:
         storing: How many results are on their way to disk.
         results: How many results arrived whole.
         held: What is to be announced behind a result that is on its way to disk, in order; None stands for such a one.
+        withheld: How many credits of its plugin wait until less is held.
         unfinished: Name, bytes so far and bytes in all of the result that is arriving.
         lost: The results that could not be stored, each with the reason.
         message: What has arrived of a progress, an error or a path that came in pieces.
@@ -79,6 +80,7 @@ class Task:
     storing: int = 0
     results: int = 0
     held: deque[Result | TaskWarning | None] = field(default_factory=deque)
+    withheld: int = 0
     unfinished: tuple[str, int, int] | None = None
     lost: list[str] = field(default_factory=list)
     message: bytearray = field(default_factory=bytearray)

@@ -9,7 +9,7 @@ from histories import CLIENT, SHA256, History, kinds, of, records, said
 from malbox_cli.control.records import Ended, Progress, Result, TaskWarning
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import AbandonResults, Emit, Grant, StoreFile, StorePiece
-from malbox_cli.supervisor.intake import INLINE_JSON_BYTES, MAX_MESSAGE_BYTES
+from malbox_cli.supervisor.intake import INLINE_JSON_BYTES, MAX_HELD, MAX_MESSAGE_BYTES
 from plugin_runtime.wire.codec import error_frame, file_ref_frame, final_frame, progress_frame, result_frames
 from plugin_runtime.wire.messages import DataFormat, Piece, ResponseKind
 
@@ -127,6 +127,18 @@ def test_results_and_warnings_are_announced_in_the_order_they_came_behind_one_th
     assert [result.name for result in records(Result, second)] == ["big-2", "last"]
     assert isinstance(records(Ended, second)[0], Ended)
     assert kinds(second)[-1] == "Ended"
+
+
+def test_what_waits_for_the_disk_stays_bounded_because_its_plugin_waits_too() -> None:
+    history, task = running()
+    history.result(task, "big", BIG)
+    small = [history.result(task, "small", b"1") for _ in range(MAX_HELD + 3)]
+    assert [len(of(Grant, actions)) for actions in small] == [1] * (MAX_HELD - 1) + [0] * 4
+
+    actions = history.stored(task, "big")
+
+    assert len(records(Result, actions)) == 1 + len(small)
+    assert of(Grant, actions) == [Grant(task)] * 4
 
 
 def test_the_next_task_does_not_wait_for_the_disk() -> None:
