@@ -101,6 +101,10 @@ class ResultWriter:
         """Throw away what is unfinished of a task."""
         self._writer.submit(self._abandon, task_id)
 
+    def forget(self, task_id: int) -> None:
+        """Take note that no further result of a task comes."""
+        self._writer.submit(self._numbers.pop, task_id, None)
+
     def close(self) -> None:
         """Finish what was given, and end the threads."""
         self._writer.close()

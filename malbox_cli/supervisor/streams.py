@@ -33,6 +33,7 @@ class OpenTask:
         stream: Where they arrive.
         reassembler: What holds them against each other.
         unstored: The frames that wait for the disk, in order: whether the plugin's credit waits with each.
+        has_results: Whether anything of it was handed to the writer.
         cancel: The request to cancel it, which is never answered.
     """
 
@@ -40,6 +41,7 @@ class OpenTask:
     stream: ResponseStream
     reassembler: Reassembler
     unstored: deque[bool] = field(default_factory=deque)
+    has_results: bool = False
     cancel: list[ResponseStream] = field(default_factory=list)
 
 
@@ -121,12 +123,14 @@ class TaskStreams:
         )
         if (task := self._open.get(action.task_id)) is not None:
             # What was copied has left the window: the next frame comes while this one is on its way to disk.
+            task.has_results = True
             task.unstored.append(False)
             task.stream.grant()
 
     def store_file(self, action: StoreFile) -> None:
         """Open a plugin's file, and hand it to the writer; the plugin may change the file only once it was copied."""
         if (task := self._open.get(action.task_id)) is not None:
+            task.has_results = True
             task.unstored.append(True)
         try:
             descriptor = open_regular_file(action.path)
@@ -153,6 +157,8 @@ class TaskStreams:
             for cancel in task.cancel:
                 cancel.close()
             task.stream.close()
+            if task.has_results:
+                self._writer.forget(task_id)
 
     def close(self) -> None:
         """Let go of everything."""

@@ -155,6 +155,17 @@ def test_json_that_would_take_long_to_parse_is_believed(store: Store) -> None:
     assert answer.json_is_valid
 
 
+def test_nothing_is_kept_of_a_task_that_is_over(store: Store) -> None:
+    for task in range(1, 4):
+        store.put(task, "r", b"data")
+        store.writer.forget(task)
+        store.end()
+    store.writer.close()
+
+    assert store.writer._numbers == {}
+    assert store.files() == ["1/01-r", "2/01-r", "3/01-r"]
+
+
 def test_a_file_is_copied_and_closed(store: Store, tmp_path: Path) -> None:
     data = os.urandom(2 * MIB + 7)
     (tmp_path / "file").write_bytes(data)

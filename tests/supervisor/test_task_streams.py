@@ -54,6 +54,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.given: list[bytes] = []
+        self.forgotten: list[int] = []
         self.refused: list[str] = []
 
     def write(
@@ -61,6 +62,9 @@ class Writer:
     ) -> None:
         del task_id, name, format_, is_first, is_last
         self.given.append(bytes(data))
+
+    def forget(self, task_id: int) -> None:
+        self.forgotten.append(task_id)
 
     def refuse(self, task_id: int, name: str, error: str) -> None:
         del task_id, name
@@ -126,6 +130,17 @@ def test_a_frame_that_was_copied_gives_its_credit_back_before_it_is_stored(desk:
 
     assert desk.writer.given == [b"data"]
     assert stream.credits == 1
+
+
+def test_the_writer_forgets_a_task_that_is_over_and_hears_nothing_of_one_without_results(desk: Desk) -> None:
+    desk.open(1, "a").frames.extend(results(1, 1))
+    desk.open(2, "b").frames.append(progress_frame(2, 0.5, "on"))
+    desk.streams.drain()
+
+    desk.streams.close_task(1)
+    desk.streams.close_task(2)
+
+    assert desk.writer.forgotten == [1]
 
 
 def test_no_more_is_received_than_may_wait_for_the_disk(desk: Desk) -> None:
