@@ -226,14 +226,19 @@ def _save(where: Path, taken: set[str], record: Result) -> Path:
         file_name = f"{number:02}-{name}"
     taken.add(file_name)
     target = where / file_name
+    part = where / f".{file_name}.part"  # no name of a result begins with a dot
     try:
         where.mkdir(parents=True, exist_ok=True)
         if record.path is not None:
-            shutil.copyfile(record.path, target)
+            shutil.copyfile(record.path, part)
         else:
-            target.write_text(escape_surrogates(record.data or ""), encoding="utf-8")
+            part.write_text(escape_surrogates(record.data or ""), encoding="utf-8")
+        part.replace(target)
     except OSError as error:
-        raise MalboxError(f"cannot write {error.filename or target}: {error.strerror}") from error
+        # The error may name the file that was read, or none.
+        with suppress(OSError):
+            part.unlink()
+        raise MalboxError(f"cannot write {target}: {error.strerror}") from error
     return target.absolute()
 
 

@@ -1,7 +1,10 @@
 """What the commands print of a task."""
 
+import errno
 import io
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -241,3 +244,18 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     saved.take(ACCEPTED)
     with pytest.raises(MalboxError, match=r"cannot write .*file.*: Not a directory"):
         saved.take(json_result("1"))
+
+
+def test_a_result_that_has_no_room_leaves_nothing_that_looks_like_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_a_part(source: str, target: Path) -> None:
+        target.write_bytes(b"\0")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source, None, str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", copy_a_part)
+    saved = Saved(tmp_path / "out")
+    saved.take(ACCEPTED)
+    with pytest.raises(MalboxError, match=r"cannot write .*/out/.*/dump\.bin: No space left on device"):
+        saved.take(Result(1, "dump.bin", "bytes", 2, SHA256, path=str(tmp_path / "stored")))
+    assert saved.files() == {}
