@@ -40,8 +40,9 @@ class Owner:
 class Ownership:
     """The lock, held until `release`."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, file: Path) -> None:
         self._descriptor = descriptor
+        self._file = file
 
     @classmethod
     def take(cls, state_dir: Path, manifest: Path) -> "Ownership":
@@ -65,13 +66,20 @@ class Ownership:
                 f"{manifest} is supervised already, by {who}: stop it with `malbox down -f {manifest}`"
             )
         os.truncate(descriptor, 0)  # what a killed owner wrote
-        return cls(descriptor)
+        return cls(descriptor, file)
 
     def announce(self, owner: Owner) -> None:
-        """Write down where the owner is reached."""
+        """Write down where the owner is reached.
+
+        Raises:
+            MalboxError: There is no room for it.
+        """
         text = json.dumps(asdict(owner)).encode()
-        os.truncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text, 0)
+        try:
+            os.truncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text, 0)
+        except OSError as error:
+            raise MalboxError(f"cannot write {self._file}: {error.strerror}") from error
 
     def release(self) -> None:
         """Let go of the lock."""

@@ -1,5 +1,6 @@
 """Who supervises a manifest."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -154,3 +155,14 @@ def test_a_state_folder_that_cannot_be_used_is_told(state: Path, spoil: Callable
     spoil(state)
     with pytest.raises(MalboxError, match=why):
         Ownership.take(state, MANIFEST)
+
+
+def test_an_owner_without_room_to_say_where_it_is_names_the_file(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_no_room(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    ownership = Ownership.take(state, MANIFEST)
+    monkeypatch.setattr(os, "pwrite", find_no_room)
+    with pytest.raises(MalboxError, match=rf"cannot write {state / FILE}: No space left on device"):
+        ownership.announce(Owner(1, "/s"))
+    ownership.release()
