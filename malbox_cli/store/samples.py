@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import queue
 import stat
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from malbox_cli.supervisor.events import Event, SampleRead, SampleUnreadable
 
@@ -13,6 +14,8 @@ __all__ = ["SampleReader", "open_regular_file"]
 
 BLOCK = 1 << 20
 READERS = 2
+CLOSE_SECONDS = 1.0
+"""How long a reader may take to give up: a file system that does not answer keeps it for ever."""
 
 
 class SampleReader:
@@ -27,7 +30,11 @@ class SampleReader:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._waiting: dict[str, list[int]] = {}
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="malbox-samples")
+        self._paths: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        # Daemons, because nothing ends a thread that waits for a file system.
+        self._threads = [threading.Thread(target=self._run, name="malbox-samples", daemon=True) for _ in range(READERS)]
+        for thread in self._threads:
+            thread.start()
 
     def read(self, task_id: int, path: str) -> None:
         """Read a sample in its turn; answered by SampleRead or SampleUnreadable.
@@ -38,36 +45,43 @@ class SampleReader:
             waiting = self._waiting.setdefault(path, [])
             waiting.append(task_id)
             if len(waiting) == 1:
-                self._pool.submit(self._read, path)
+                self._paths.put(path)
 
     def close(self) -> None:
-        """Give up on what is being read, and end the threads."""
+        """Give up on what is being read, and end the threads, but for those that a file system keeps."""
         self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        give_up_at = time.monotonic() + CLOSE_SECONDS
+        for _ in self._threads:
+            self._paths.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, give_up_at - time.monotonic()))
+
+    def _run(self) -> None:
+        while (path := self._paths.get()) is not None and not self._stop.is_set():
+            self._read(path)
 
     def _read(self, path: str) -> None:
         with self._lock:
             tasks = self._waiting.pop(path)
+        answers: list[Event]
         try:
             digest = self._digest(path)
+            answers = [SampleRead(task_id, digest) for task_id in tasks]
         except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
             why = f"cannot read the sample {path}: {getattr(error, 'strerror', None) or error}"
-            for task_id in tasks:
-                self._say(SampleUnreadable(task_id, why))
-        else:
-            if digest is not None:
-                for task_id in tasks:
-                    self._say(SampleRead(task_id, digest))
+            answers = [SampleUnreadable(task_id, why) for task_id in tasks]
+        if not self._stop.is_set():
+            for answer in answers:
+                self._say(answer)
 
-    def _digest(self, path: str) -> str | None:
+    def _digest(self, path: str) -> str:
+        """Return a file's digest, or, once the reader is being closed, that of a part of it."""
         digest = hashlib.sha256()
         descriptor = open_regular_file(path)
         try:
             block = bytearray(BLOCK)
             view = memoryview(block)
-            while size := os.readv(descriptor, [block]):
-                if self._stop.is_set():
-                    return None
+            while not self._stop.is_set() and (size := os.readv(descriptor, [block])):
                 digest.update(view[:size])
         finally:
             os.close(descriptor)

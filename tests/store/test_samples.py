@@ -115,3 +115,27 @@ def test_closing_does_not_wait_for_the_end_of_a_large_sample(tmp_path: Path) -> 
     reading.reader.close()
     assert time.monotonic() - started < 20  # all of it takes ten minutes
     assert reading.answers.empty()
+
+
+def test_a_file_system_that_does_not_answer_keeps_nobody_from_ending(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def hang(path: str) -> int:
+        begun.set()
+        gate.wait(20)
+        return open_regular_file(path)
+
+    monkeypatch.setattr(samples_module, "open_regular_file", hang)
+    monkeypatch.setattr(samples_module, "CLOSE_SECONDS", 0.05)
+    reading.reader.read(1, "/hangs")
+    assert begun.wait(20)
+
+    reading.reader.close()
+
+    assert not gate.is_set()
+    gate.set()
+    for thread in reading.reader._threads:
+        thread.join(20)
+    assert reading.answers.empty()
