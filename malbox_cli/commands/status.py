@@ -17,6 +17,8 @@ __all__ = ["command"]
 EXIT_NOT_READY = 3
 PIPED_WIDTH = 10_000
 """Columns where nobody looks: what reads the table from a pipe wants a line for each plugin."""
+LEAST_WIDTH = 80
+"""Columns below which a terminal wraps the lines itself: in narrower ones a word would have a letter on each line."""
 STYLES = {"READY": "green", "FAILED": "bold red", "STARTING": "yellow", "STOPPING": "yellow"}
 
 
@@ -60,8 +62,7 @@ def _print_table(status: "SupervisorStatus") -> None:
     from malbox_cli.output.text import human_duration, human_size, safe
 
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPED_WIDTH
+    console.width = max(console.width, LEAST_WIDTH) if console.is_terminal else PIPED_WIDTH
     console.print(
         f"supervisor {status.pid}, up {human_duration(status.uptime)}, domain {status.domain}",
         style="dim",

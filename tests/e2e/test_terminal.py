@@ -199,6 +199,16 @@ def test_no_color_means_no_colour(place: Place, command: str) -> None:
     assert not COLOUR.search(terminal.shown)
 
 
+def test_a_narrow_terminal_does_not_break_the_words_of_a_status(place: Place) -> None:
+    manifest = place.manifest("echo")
+    with (
+        place.up(manifest),
+        Terminal(place, "status", "-f", manifest, env={"COLUMNS": "20", "NO_COLOR": "1"}) as terminal,
+    ):
+        assert terminal.wait() == 0
+    assert re.search(r"echo +READY +\d+", terminal.shown)
+
+
 def test_a_reader_that_goes_away_is_no_reason_for_a_traceback(place: Place) -> None:
     manifest = place.manifest("echo")
     run = place.start("run", "-f", manifest, "--json", place.sample(), "--set", "progress=2000", stdout=subprocess.PIPE)
