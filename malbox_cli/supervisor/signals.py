@@ -1,9 +1,11 @@
 """The signals that stop a supervisor: the first in order, the second at once, the third this process alone."""
 
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from malbox_cli.supervisor.poller import Poller
@@ -11,6 +13,7 @@ from malbox_cli.supervisor.poller import Poller
 __all__ = ["StopSignals"]
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 class StopSignals:
@@ -62,7 +65,17 @@ class StopSignals:
             case 2:
                 self._kill()
             case _:
+                _show_cursor()
                 os._exit(128 + number)
+
+
+def _show_cursor() -> None:
+    """Give a terminal its cursor back: a progress bar hides it, and nobody waits for the bar's end here."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            # One that was stopped with Ctrl-S takes nothing, and would keep this process for ever.
+            if os.isatty(descriptor) and select.select([], [descriptor], [], 0)[1]:
+                os.write(descriptor, SHOW_CURSOR)
 
 
 def _wanted() -> tuple[signal.Signals, ...]:

@@ -1,6 +1,10 @@
 """The signals that stop a supervisor."""
 
+import os
+import pty
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -55,3 +59,26 @@ def test_a_terminal_that_is_closed_does_not_stop_what_nohup_started() -> None:
 
     assert not stopped.asked
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+THRICE = """
+import signal
+from malbox_cli.supervisor.poller import Poller
+from malbox_cli.supervisor.signals import StopSignals
+signals = StopSignals(Poller(), lambda name: None, lambda: None)
+for _ in range(3):
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_the_third_signal_ends_this_process_and_gives_the_terminal_its_cursor_back() -> None:
+    terminal, slave = pty.openpty()
+
+    ended = subprocess.run(
+        [sys.executable, "-c", THRICE], stdout=slave, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (130, b"")
+    assert os.read(terminal, 100) == b"\x1b[?25h"
+    os.close(terminal)
+    os.close(slave)
