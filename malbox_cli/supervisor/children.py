@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.guardian import kill_marked
 from malbox_cli.supervisor.log_lines import LineSplitter
 from malbox_cli.supervisor.poller import Poller
-from malbox_cli.supervisor.processes import Child, kill_strays, spawn
+from malbox_cli.supervisor.processes import Child, spawn
 from plugin_runtime.environment import INSTANCE
 
 __all__ = ["Children"]
@@ -96,7 +97,7 @@ class Children:
         """
         child = self._children[plugin_id]
         status = child.reap()
-        kill_strays(self._marks[plugin_id])
+        kill_marked(self._marks[plugin_id])
         self._read(plugin_id, MAX_READS_AT_THE_END)
         for line in self._splitters[plugin_id].finish():
             self._on_line(plugin_id, line)

@@ -23,6 +23,7 @@ KILL_SECONDS = 0.3
 """How long to wait for what was killed: until it is gone it may still make files."""
 SHARED_MEMORY = Path("/dev/shm")
 MAX_SWEEPS = 20
+"""How often strays are looked for, so that one that forks for ever does not keep us."""
 
 
 def main() -> int:
@@ -94,7 +95,10 @@ def kill_groups(pids: Iterable[int]) -> None:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process with `mark`, a ``NAME=value``, in its environment: it may be in nobody's group any more."""
+    """Kill every process that has `mark`, a ``NAME=value``, in its environment, and so descends from who was given it.
+
+    A descendant that made a session of its own is in nobody's group any more; its environment still says whose it is.
+    """
     wanted = b"\0" + mark.encode() + b"\0"
     for _ in range(MAX_SWEEPS):
         if not sum(kill_if_marked(int(name), wanted) for name in os.listdir("/proc") if name.isdigit()):

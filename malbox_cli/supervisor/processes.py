@@ -13,10 +13,7 @@ from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["Child", "SpawnError", "belongs_to", "kill_strays", "reap_helper", "spawn", "spawn_helper"]
-
-MAX_SWEEPS = 20
-"""How often strays are looked for, so that one that forks for ever does not keep us."""
+__all__ = ["Child", "SpawnError", "belongs_to", "reap_helper", "spawn", "spawn_helper"]
 
 
 class SpawnError(MalboxError):
@@ -131,36 +128,6 @@ def reap_helper(helper: subprocess.Popen[bytes], patience: float) -> None:
     except subprocess.TimeoutExpired:
         helper.kill()
         helper.wait()
-
-
-def kill_strays(mark: str) -> None:
-    """Kill every process that has `mark`, a ``NAME=value``, in its environment, and so descends from who was given it.
-
-    A descendant that made a session of its own is in nobody's group any more; its environment still says whose it is.
-    """
-    wanted = b"\0" + mark.encode() + b"\0"
-    for _ in range(MAX_SWEEPS):
-        if not sum(_kill_if_marked(int(name), wanted) for name in os.listdir("/proc") if name.isdigit()):
-            return
-
-
-def _kill_if_marked(pid: int, wanted: bytes) -> bool:
-    try:
-        # The descriptor stays with this process, should it end and its number go to another one meanwhile.
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            is_marked = wanted in b"\0" + file.read()
-        if is_marked:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except OSError:
-        return False  # it has ended, or is another user's
-    else:
-        return is_marked
-    finally:
-        os.close(pidfd)
 
 
 def belongs_to(pid: int, session: int) -> bool:
