@@ -146,6 +146,8 @@ def sample_path(text: str) -> str:
     Raises:
         click.UsageError: It is missing, no regular file, or may not be read.
     """
+    if not text:
+        raise click.UsageError("the sample is '', the name of no file")
     shown = safe(text)
     try:
         path = os.path.abspath(text)

@@ -95,7 +95,13 @@ def test_a_plugin_that_is_not_known_is_answered_by_the_one_that_was_meant(place:
 @pytest.mark.parametrize("command", [["run"], ["send-task", "echo"]], ids=lambda c: c[0])
 @pytest.mark.parametrize(
     ("sample", "message"),
-    [("nothing", "No such file"), (".", "is a folder"), ("/dev/zero", "not a regular file"), ("pipe", "not a regular")],
+    [
+        ("nothing", "No such file"),
+        ("", "is '', the name of no file"),
+        (".", "is a folder"),
+        ("/dev/zero", "not a regular file"),
+        ("pipe", "not a regular"),
+    ],
 )
 def test_a_sample_that_is_none_ends_with_2(place: Place, command: list[str], sample: str, message: str) -> None:
     place.manifest("echo")
