@@ -10,6 +10,7 @@ from plugin_runtime.event import Event
 from plugin_runtime.sink import ResultSink
 from plugin_runtime.validity import Validity
 from plugin_runtime.wire.codec import progress_frame
+from plugin_runtime.wire.messages import Execute
 
 __all__ = ["Context", "TaskInfo"]
 
@@ -54,11 +55,11 @@ class Publisher(Protocol):
 class Context:
     """The handler's side of one task. Valid only during the handler's call: later use raises `RuntimeError`."""
 
-    __slots__ = ("_channel", "_progress", "_publisher", "_sink", "_task", "_validity", "_warnings_travel")
+    __slots__ = ("_channel", "_execute", "_progress", "_publisher", "_sink", "_task", "_validity", "_warnings_travel")
 
     def __init__(
         self,
-        task: TaskInfo,
+        execute: Execute,
         channel: TaskChannel,
         publisher: Publisher,
         validity: Validity,
@@ -66,7 +67,8 @@ class Context:
         file_ref_threshold: int | None,
         warnings_travel: bool,
     ) -> None:
-        self._task = task
+        self._execute = execute
+        self._task: TaskInfo | None = None
         self._channel = channel
         self._publisher = publisher
         self._validity = validity
@@ -92,6 +94,9 @@ class Context:
     def task(self) -> TaskInfo:
         """Return the task."""
         self._validity.check()
+        if self._task is None:
+            request = self._execute.request
+            self._task = TaskInfo(self._execute.task_id, Path(request.sample_path), request.config_dict())
         return self._task
 
     def results(self) -> ResultSink:

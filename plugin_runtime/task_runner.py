@@ -1,10 +1,9 @@
 """Runs one task on the handlers' thread: from the request to the frame and the event that end it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from plugin_runtime.channel import TaskChannel
-from plugin_runtime.context import Context, Publisher, TaskInfo
+from plugin_runtime.context import Context, Publisher
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.errors import SupervisorGone, TaskCancelled
 from plugin_runtime.handlers import HandlerThread, describe, report_to_stderr
@@ -70,9 +69,8 @@ class TaskRunner:
         task_id = execute.task_id
         try:
             channel.check()
-            request = execute.request
             context = Context(
-                TaskInfo(task_id, Path(request.sample_path), request.config_dict()),
+                execute,
                 channel,
                 self._publisher,
                 validity,

@@ -1,6 +1,5 @@
 """A plugin's end of the iceoryx2 ports."""
 
-import ctypes
 import threading
 import time
 from typing import Any
@@ -23,16 +22,15 @@ from plugin_runtime.ports.iceoryx import (
     require_shared_memory,
     translated,
     translation,
+    write_header,
 )
 from plugin_runtime.ports.iceoryx_services import Services
 from plugin_runtime.wire.codec import Frame
-from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
+from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
 from plugin_runtime.wire.names import CHUNK_SIZE, DaemonWake
 
 __all__ = ["IceoryxPluginPorts"]
 
-REQUEST_HEADER_SIZE = ctypes.sizeof(TaskRequestHeader)
-RESPONSE_HEADER_SIZE = ctypes.sizeof(TaskResponseHeader)
 PAUSE_SECONDS = 0.001
 RESPONSE, EVENT = int(DaemonWake.RESPONSE), int(DaemonWake.EVENT)
 
@@ -43,7 +41,7 @@ class IceoryxRequest(IncomingRequest):
     __slots__ = ("_active", "_ports", "header", "payload")
 
     def __init__(self, active: Any, ports: "IceoryxPluginPorts") -> None:  # noqa: ANN401 - iceoryx2 has no types
-        self.header = TaskRequestHeader.from_buffer_copy(ctypes.string_at(active.user_header_ptr, REQUEST_HEADER_SIZE))
+        self.header = TaskRequestHeader.from_buffer_copy(TaskRequestHeader.from_address(active.user_header_ptr))
         self.payload = copy_out(active.payload_ptr, active.header.number_of_elements)
         self._active = active
         self._ports = ports
@@ -77,7 +75,7 @@ class IceoryxRequest(IncomingRequest):
                 raise PeerGone("the supervisor does not wait for this task any more")
             try:
                 loan = active.loan_slice_uninit(size)
-                ctypes.memmove(loan.user_header_ptr, ctypes.byref(frame.header), RESPONSE_HEADER_SIZE)
+                write_header(loan.user_header_ptr, frame.header)
                 fill(loan.payload_ptr, frame.parts, size)
                 response = loan.assume_init()
                 if ports.alarm is None:

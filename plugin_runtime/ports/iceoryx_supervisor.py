@@ -1,6 +1,5 @@
 """The supervisor's end of the iceoryx2 ports."""
 
-import ctypes
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +20,7 @@ from plugin_runtime.ports.iceoryx import (
     translated,
     translation,
     view_of,
+    write_header,
 )
 from plugin_runtime.ports.iceoryx_cleaning import clean_up_after
 from plugin_runtime.ports.iceoryx_services import MAX_SUBSCRIBERS, Services
@@ -30,7 +30,6 @@ from plugin_runtime.wire.names import PluginWake, credit_wake
 __all__ = ["IceoryxSupervisorPorts"]
 
 REQUEST_SLICE = 64 * 1024
-REQUEST_HEADER_SIZE = ctypes.sizeof(TaskRequestHeader)
 TASK, DAEMON_EVENT = int(PluginWake.TASK), int(PluginWake.DAEMON_EVENT)
 
 
@@ -154,7 +153,7 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
         require_shared_memory(size)
         try:
             loan = end.client.loan_slice_uninit(size)
-            ctypes.memmove(loan.user_header_ptr, ctypes.byref(header), REQUEST_HEADER_SIZE)
+            write_header(loan.user_header_ptr, header)
             fill(loan.payload_ptr, (payload,), size)
             pending = loan.assume_init().send()
             connections = pending.number_of_server_connections
