@@ -38,6 +38,7 @@ class TaskChannel:
         self._sending = threading.RLock()
         self._credits = RESPONSE_WINDOW
         self._cancelled = False
+        self._noticed = False
         self._gone = False
         self._last_frame_by: float | None = None
         self._ended = False
@@ -58,6 +59,16 @@ class TaskChannel:
     def closed(self) -> bool:
         """Whether nothing at all is sent any more."""
         return self._closed
+
+    @property
+    def was_noticed(self) -> bool:
+        """Whether the handler knows that the task was asked to end: what it returned after that is not the whole."""
+        return self._noticed
+
+    def notice(self) -> bool:
+        """Tell the handler whether the task was asked to end."""
+        self._noticed = self.cancelled
+        return self._noticed
 
     @property
     def cut_off(self) -> str | None:
@@ -98,6 +109,7 @@ class TaskChannel:
         if self._gone:
             raise SupervisorGone("the supervisor does not wait for this task any more")
         if self._cancelled:
+            self._noticed = True
             raise TaskCancelled("the task was cancelled")
 
     def send(self, frame: Frame) -> None:

@@ -80,7 +80,7 @@ class Context:
     def cancelled(self) -> bool:
         """Whether the task was asked to end; nobody waits for its results any more."""
         self._validity.check()
-        return self._channel.cancelled
+        return self._channel.notice()
 
     def raise_if_cancelled(self) -> None:
         """Return if the task may go on.

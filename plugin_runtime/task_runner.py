@@ -84,6 +84,8 @@ class TaskRunner:
             if isinstance(error, TaskCancelled) and channel.cancelled:
                 return error_frame(task_id, CANCELLED_MESSAGE), EventKind.TASK_CANCELED
             return error_frame(task_id, describe(error)), EventKind.TASK_FAILED
+        if channel.was_noticed:
+            return error_frame(task_id, CANCELLED_MESSAGE), EventKind.TASK_CANCELED
         if channel.cut_off is not None:
             return error_frame(task_id, channel.cut_off), EventKind.TASK_FAILED
         return final_frame(task_id), EventKind.TASK_COMPLETED

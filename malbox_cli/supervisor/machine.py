@@ -269,7 +269,7 @@ class Machine:
             plugin = self._plugins[plugin_id]
             if plugin.takes_tasks:  # otherwise it is told to end anyway, and its ladder ends it
                 plugin.doom = (
-                    f"was killed because its handler did not end {format_duration(CANCEL_GRACE)} after a cancel"
+                    f"was killed because its task had to end, and did not within {format_duration(CANCEL_GRACE)}"
                 )
                 plugin.respawn = True
                 plugin.kill_at = now

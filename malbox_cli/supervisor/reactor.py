@@ -28,7 +28,7 @@ from plugin_runtime.wire.names import DaemonWake
 __all__ = ["Reactor"]
 
 SAFETY_NET_SECONDS = 5.0
-"""How long the wait takes at most, whatever is or is not rung."""
+"""How long the wait takes at most, and how often every channel is looked at, whatever is or is not rung."""
 
 WAKEFUL_SECONDS = 150e-6
 """How long it stays awake once it sent a task: going to sleep and being woken takes longer than an empty task does."""
@@ -71,6 +71,7 @@ class Reactor:
         self._queue: deque[events.Event] = deque()
         self._handling = False
         self._awake_until = 0.0
+        self._look_everywhere_at = 0.0
         self._deadline: float | None = None
         self._deadline_is_known = False
         for plugin_id in self._specs:
@@ -94,9 +95,13 @@ class Reactor:
     def turn(self) -> None:
         """Deal with everything that has happened, as far as fairness allows. Does not block."""
         wakes = self._ports.take_wakes()
-        if wakes or self._streams.has_more:
+        now = time.monotonic()
+        look_everywhere = now >= self._look_everywhere_at
+        if look_everywhere:
+            self._look_everywhere_at = now + SAFETY_NET_SECONDS
+        if wakes or look_everywhere or self._streams.has_more:
             self._streams.drain()
-        if DaemonWake.EVENT in wakes:
+        if look_everywhere or DaemonWake.EVENT in wakes:
             for plugin_id in self._specs:
                 self._drain_events(plugin_id)
         self._poller.dispatch()

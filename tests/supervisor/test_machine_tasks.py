@@ -199,7 +199,7 @@ def test_a_handler_that_ignores_a_cancel_is_killed_and_its_plugin_goes_on_with_t
     assert of(SendTask, history.actions)[-1].task_id == queued
     history.completes(queued)
     assert end_of(history, queued) == ("completed", None)
-    assert "was killed because its handler did not end 5s after a cancel" in said(history.actions)
+    assert "was killed because its task had to end, and did not within 5s" in said(history.actions)
 
 
 @pytest.mark.parametrize("answer", ["success", "error", "none", "broken"])
