@@ -97,7 +97,12 @@ class RunFolder:
 
 def prefix_of(folder: Path) -> str:
     """Return what the names of the files in shared memory of a run with this folder begin with."""
-    return f"mb{hashlib.sha256(os.fsencode(folder)).hexdigest()[:10]}_"
+    return f"{prefix_of_runs(folder.parent)}{hashlib.sha256(os.fsencode(folder.name)).hexdigest()[:7]}_"
+
+
+def prefix_of_runs(base: Path) -> str:
+    """Return what the names of the files in shared memory of all runs with their folders in `base` begin with."""
+    return f"mb{hashlib.sha256(os.fsencode(base)).hexdigest()[:3]}"
 
 
 def base_folder() -> Path:

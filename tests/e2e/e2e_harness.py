@@ -3,7 +3,6 @@
 import ctypes
 import json
 import os
-import re
 import secrets
 import shutil
 import subprocess
@@ -22,11 +21,11 @@ import tomli_w
 
 from malbox_cli.control.client import ControlClient
 from malbox_cli.supervisor.ownership import find_owner
+from malbox_cli.supervisor.run_folder import prefix_of_runs
 
 PLUGINS = Path(__file__).with_name("plugins")
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED_MEMORY = Path("/dev/shm")
-OUR_FILES = re.compile(r"mb[0-9a-f]{10}_")
 MARK = "E2E_MARK"
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE = 15.0
@@ -129,7 +128,6 @@ class Place:
         self.folder = folder
         self.runtime = Path(tempfile.mkdtemp(prefix="mbe", dir="/tmp"))
         self.mark = secrets.token_hex(8)
-        self.shared_memory_before = _our_shared_memory()
         self.started: list[Running] = []
         self.orphans_are_fine = False
         self.environment = {
@@ -250,7 +248,7 @@ class Place:
             with suppress(psutil.Error):  # it has ended since
                 left.append(f"process {process.pid}: {' '.join(process.cmdline())}")
         left += [f"file {path}" for path in self.files()]
-        return left + [f"shared memory {name}" for name in sorted(self._new_shared_memory())]
+        return left + [f"shared memory {name}" for name in sorted(self._shared_memory())]
 
     def assert_nothing_left(self, patience: float = 10.0) -> None:
         """Fail unless nothing is left, or nothing is after a while."""
@@ -274,27 +272,14 @@ class Place:
                 with suppress(psutil.Error):
                     process.kill()
         reap_orphans()
-        for name in self._new_shared_memory():
+        for name in self._shared_memory():
             (SHARED_MEMORY / name).unlink(missing_ok=True)
         shutil.rmtree(self.runtime, ignore_errors=True)
 
-    def _new_shared_memory(self) -> set[str]:
-        new = _our_shared_memory() - self.shared_memory_before
-        return {name for name in new if not _is_mapped_by_others(name, self.mark)} if new else new
-
-
-def _our_shared_memory() -> set[str]:
-    return {path.name for path in SHARED_MEMORY.iterdir() if OUR_FILES.match(path.name)}
-
-
-def _is_mapped_by_others(name: str, mark: str) -> bool:
-    """Return whether a file in shared memory belongs to a malbox that somebody else runs on this machine."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            prefix = name.partition("_")[0]
-            if prefix in Path(f"/proc/{process.pid}/maps").read_text() and process.environ().get(MARK) != mark:
-                return True
-    return False
+    def _shared_memory(self) -> set[str]:
+        """Return the names of the files in shared memory of this place's runs, and of nobody else's."""
+        prefix = prefix_of_runs(self.runtime)
+        return {path.name for path in SHARED_MEMORY.iterdir() if path.name.startswith(prefix)}
 
 
 def peak_memory(pid: int) -> int:
