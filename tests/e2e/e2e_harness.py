@@ -130,6 +130,7 @@ class Place:
         self.mark = secrets.token_hex(8)
         self.started: list[Running] = []
         self.orphans_are_fine = False
+        self.children_before = {child.pid for child in psutil.Process().children()}
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("MALBOX_")},
             "MALBOX_RUNTIME_DIR": str(self.runtime),
@@ -271,10 +272,16 @@ class Place:
             for process in left:
                 with suppress(psutil.Error):
                     process.kill()
-        reap_orphans()
+        # A process that is about to end shows no environment any more, and is no zombie yet.
+        eventually(self._reap_all, "every orphan has ended")
         for name in self._shared_memory():
             (SHARED_MEMORY / name).unlink(missing_ok=True)
         shutil.rmtree(self.runtime, ignore_errors=True)
+
+    def _reap_all(self) -> bool:
+        """Reap the orphans that have ended; return whether none is left that came to us since the test began."""
+        reap_orphans()
+        return {child.pid for child in psutil.Process().children()} <= self.children_before
 
     def _shared_memory(self) -> set[str]:
         """Return the names of the files in shared memory of this place's runs, and of nobody else's."""
