@@ -28,10 +28,10 @@ SAFETY_NET_SECONDS = 0.5
 """How long the loop waits at most before it looks at every channel again."""
 
 OWN_SAFETY_NET_SECONDS = 3.0
-"""The same under a supervisor of ours, which rings for all it sends; signals and its end are waited for as well."""
+"""The same under a supervisor of ours, which rings for all it sends and whose end is seen too.
 
-SAFETY_NET_UNDER_MALBOX_SECONDS = 3.0
-"""The same under a supervisor of ours, whose end is seen too; each look costs an idle machine some 300 µs."""
+Each look costs an idle machine some 300 µs.
+"""
 
 GRACE_WITHOUT_SUPERVISOR_SECONDS = 1.0
 """How long a handler and `on_stop` may take once nobody is left to wait for them."""
@@ -80,9 +80,6 @@ class PluginLoop:
         self._early_events: list[Event] = []
         self._jobs: list[Callable[[], None]] = []
         self._inbox: Mailbox[LifecycleEvent | Fatal] = Mailbox()
-        self._safety_net = (
-            SAFETY_NET_UNDER_MALBOX_SECONDS if environment.supervisor_knows_extensions else SAFETY_NET_SECONDS
-        )
         self._safety_net = OWN_SAFETY_NET_SECONDS if environment.supervisor_knows_extensions else SAFETY_NET_SECONDS
         self._give_up_at: float | None = None
         self._failed = False

@@ -8,16 +8,19 @@ from typing import Literal
 from plugin_runtime.errors import MalboxError
 
 __all__ = [
+    "DEFAULT_HEALTH_INTERVAL",
     "DEFAULT_START_TIMEOUT",
     "DEFAULT_STASH_THRESHOLD",
     "DEFAULT_STATE_DIR",
     "DEFAULT_STOP_TIMEOUT",
     "DEFAULT_TASK_TIMEOUT",
     "DeclaredResult",
+    "Limits",
     "Manifest",
     "ManifestError",
     "PluginSpec",
     "Problem",
+    "Restart",
     "Severity",
 ]
 
@@ -30,6 +33,9 @@ DEFAULT_STOP_TIMEOUT = 10.0
 DEFAULT_TASK_TIMEOUT = 300.0
 """Seconds that a task may take; Malbox's default of ``analysis_timeout``."""
 
+DEFAULT_HEALTH_INTERVAL = 30.0
+"""Seconds between two questions after a plugin's health."""
+
 DEFAULT_STASH_THRESHOLD = 1 << 20
 """Bytes above which a pushed file travels as its path; Malbox's default of ``threshold_bytes``."""
 
@@ -37,6 +43,9 @@ DEFAULT_STATE_DIR = ".malbox"
 """The folder of the ledger, the results and the logs, below the manifest's."""
 
 Severity = Literal["error", "note"]
+
+Restart = Literal["no", "on-failure", "always"]
+"""When a plugin whose process ended by itself is started again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,23 @@ class DeclaredResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a plugin's process may use; None: what the user may use.
+
+    Attributes:
+        memory: Bytes of memory of its own.
+        cpu_time: Seconds on a processor, over its whole life.
+        nofile: Open descriptors.
+        procs: Processes and threads; by `prlimit` they are those of the whole user, and bind anybody but root.
+    """
+
+    memory: int | None = None
+    cpu_time: int | None = None
+    nofile: int | None = None
+    procs: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSpec:
     """One plugin, ready to be started.
 
@@ -67,12 +93,23 @@ class PluginSpec:
         description: What the plugin does, for a person; may be empty.
         argv: What to run; the first is the absolute path of a file that existed and could be executed.
         cwd: The folder to run it in, absolute: the plugin's, or the manifest's for a `command` without `path`.
-        env: What the manifest adds to the environment.
+        env: What the manifest adds to the environment, what `env_file` says included.
+        inherit_env: Which variables of our own environment the plugin gets: True for all, else names, in which ``*``
+            stands for anything.
         config: What `on_start` gets.
         start_timeout: Seconds until the plugin has to be READY.
         task_timeout: Seconds that one task may take; None for no limit.
         stash_threshold: Bytes above which `push_file` sends the file's path instead of its bytes.
         declared_results: What plugin.toml says of the results, by name.
+        after: The plugins that have to be READY before this one is started.
+        restart: When it is started again after it ended by itself.
+        success_exit_codes: The exit codes that say that all is well; 0 is always one.
+        no_restart_exit_codes: The exit codes after which it is not started again.
+        health_interval: Seconds between two questions after its health; None: it is not asked.
+        heartbeat: Seconds between two beats of its loop; None: it need not beat.
+        limits: What its process may use.
+        nice: What is added to the niceness of its process.
+        cpus: The processors that it may run on; None for those that we may run on.
     """
 
     id: str
@@ -82,11 +119,21 @@ class PluginSpec:
     argv: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    inherit_env: Literal[True] | tuple[str, ...] = True
     config: Mapping[str, str] = field(default_factory=dict)
     start_timeout: float = DEFAULT_START_TIMEOUT
     task_timeout: float | None = DEFAULT_TASK_TIMEOUT
     stash_threshold: int = DEFAULT_STASH_THRESHOLD
     declared_results: Mapping[str, DeclaredResult] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    restart: Restart = "no"
+    success_exit_codes: frozenset[int] = frozenset({0})
+    no_restart_exit_codes: frozenset[int] = frozenset()
+    health_interval: float | None = DEFAULT_HEALTH_INTERVAL
+    heartbeat: float | None = None
+    limits: Limits = Limits()
+    nice: int = 0
+    cpus: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,13 +82,13 @@ class PluginStopped:
 class ProcessExited:
     """A plugin's process ended and was reaped; everything that it had sent was handled before.
 
-    `last_line` is what it printed last, for whoever has to find out why.
+    `last_lines` is what it printed last, for whoever has to find out why.
     """
 
     plugin_id: str
     pid: int
     status: ExitStatus
-    last_line: str = ""
+    last_lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,8 +209,9 @@ class Machine:
             why = how
         else:
             why = f"{how} without saying PluginStopped"
-        if plugin.state is PluginState.STARTING and event.last_line:
-            why += f"; it last printed: {event.last_line[:MAX_LAST_LINE]}"
+        last_line = next((line for line in reversed(event.last_lines) if line.strip()), "")
+        if plugin.state is PluginState.STARTING and last_line:
+            why += f"; it last printed: {last_line[:MAX_LAST_LINE]}"
         stopping = plugin.state is PluginState.STOPPING
         # What was told to stop by SIGTERM may just die of it; a plugin without a handler for it does.
         in_peace = in_order or (stopping and plugin.doom is None and event.status.signal == signal.SIGTERM)

@@ -47,9 +47,8 @@ class Child:
         return ExitStatus.of_return_code(self._popen.wait())
 
     def close(self) -> None:
-        """Close its descriptors."""
+        """Close its pidfd; whoever reads its output closes that."""
         os.close(self.pidfd)
-        os.close(self.output)
 
 
 def spawn(spec: PluginSpec, variables: Mapping[str, str], descriptor_limits: tuple[int, int]) -> Child:

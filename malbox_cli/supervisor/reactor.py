@@ -16,6 +16,7 @@ from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.machine import Machine
+from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import SpawnError, belongs_to
 from malbox_cli.supervisor.streams import TaskStreams
@@ -43,6 +44,7 @@ class Reactor:
         ports: The way to the plugins; their services are made here, before any process.
         poller: The descriptors of everybody.
         children: The plugins' processes.
+        pump: What they print.
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
         say: Takes what an operator should know: a level and a text.
@@ -55,6 +57,7 @@ class Reactor:
         ports: SupervisorPorts,
         poller: Poller,
         children: Children,
+        pump: OutputPump,
         store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
         emit: Callable[[int, Record], None],
         say: Callable[[str, str], None],
@@ -64,6 +67,7 @@ class Reactor:
         self._ports = ports
         self._poller = poller
         self._children = children
+        self._pump = pump
         self._emit = emit
         self._say = say
         self._inbox: deque[events.Event | Written] = deque()
@@ -224,7 +228,7 @@ class Reactor:
         pid, status = self._children.reap(plugin_id)
         self._streams.drain_dead(plugin_id)
         self._drain_events(plugin_id)
-        self.handle(events.ProcessExited(plugin_id, pid, status, self._children.last_line(plugin_id)))
+        self.handle(events.ProcessExited(plugin_id, pid, status, self._pump.last_lines(plugin_id)))
 
     def _drain_events(self, plugin_id: str) -> None:
         while (received := self._ports.receive_event(plugin_id)) is not None:

@@ -17,6 +17,7 @@ from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.machine import Machine
+from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
@@ -121,8 +122,9 @@ def open_session(
 
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
-        children = Children(poller, guard, variables, console.line, limits)
-        reactor = Reactor(machine, plugins, ports, poller, children, store, emit, console.say)
+        pump = OutputPump(poller, console.line)
+        children = Children(poller, guard, variables, pump, limits)
+        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say)
         stack.callback(reactor.close)
         signals = StopSignals(
             poller,

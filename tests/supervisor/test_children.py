@@ -13,8 +13,9 @@ from typing import cast
 import pytest
 
 from malbox_cli.manifest.specs import PluginSpec
-from malbox_cli.supervisor.children import READ_BYTES, Children
+from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.output_pump import READ_BYTES, OutputPump
 from malbox_cli.supervisor.poller import Poller
 
 LINES = 60_000
@@ -41,7 +42,7 @@ class Family:
             self.poller,
             cast(Guard, NoGuard()),
             lambda *_: {},
-            lambda _, line: self.lines.append(line),
+            OutputPump(self.poller, lambda _, line: self.lines.append(line)),
             resource.getrlimit(resource.RLIMIT_NOFILE),
         )
 

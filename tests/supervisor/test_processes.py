@@ -30,6 +30,7 @@ def child() -> Iterator[Child]:
     child = start()
     yield child
     child.close()
+    os.close(child.output)
 
 
 @pytest.mark.parametrize("call", ["pipe2", "pidfd_open"])

@@ -10,6 +10,7 @@ from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.machine import Machine
+from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
 from plugin_runtime.ports.memory import MemoryExchange
@@ -32,6 +33,7 @@ def test_a_step_of_the_end_that_fails_keeps_none_of_the_others_from_being_taken(
         ports,
         poller,
         cast(Children, SimpleNamespace(kill_all=fail)),
+        OutputPump(poller, lambda *_: None),
         lambda _: (cast(ResultWriter, writer), cast(SampleReader, reader)),
         lambda *_: None,
         lambda *_: None,
