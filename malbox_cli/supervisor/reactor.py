@@ -6,11 +6,10 @@ It decides nothing itself. Threads of the store and of the samples answer throug
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from malbox_cli.control.records import Record
-from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
@@ -35,12 +34,16 @@ WAKEFUL_SECONDS = 150e-6
 """How long it stays awake once it sent a task: going to sleep and being woken takes longer than an empty task does."""
 
 
+def _ignore(plugin_id: str) -> None:
+    del plugin_id
+
+
 class Reactor:
     """Joins the machine to the ports, the processes and the store.
 
     Args:
         machine: Who decides.
-        specs: The plugins.
+        plugin_ids: The plugins that there are at first.
         ports: The way to the plugins; their services are made here, before any process.
         poller: The descriptors of everybody.
         children: The plugins' processes.
@@ -48,12 +51,15 @@ class Reactor:
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
         say: Takes what an operator should know: a level and a text.
+
+    Attributes:
+        on_change: Called with the id of a plugin that stands elsewhere than before.
     """
 
     def __init__(
         self,
         machine: Machine,
-        specs: Iterable[PluginSpec],
+        plugin_ids: Iterable[str],
         ports: SupervisorPorts,
         poller: Poller,
         children: Children,
@@ -63,7 +69,8 @@ class Reactor:
         say: Callable[[str, str], None],
     ) -> None:
         self._machine = machine
-        self._specs: Mapping[str, PluginSpec] = {spec.id: spec for spec in specs}
+        self._plugin_ids = dict.fromkeys(plugin_ids)
+        self._not_adopted: dict[str, str] = {}
         self._ports = ports
         self._poller = poller
         self._children = children
@@ -78,11 +85,12 @@ class Reactor:
         self._look_everywhere_at = 0.0
         self._deadline: float | None = None
         self._deadline_is_known = False
-        for plugin_id in self._specs:
+        for plugin_id in self._plugin_ids:
             ports.add_plugin(plugin_id)
         poller.add(self._inbox_fd, self._read_inbox)
         ports.watch(poller.fd)
         children.on_end = self._child_ended
+        self.on_change: Callable[[str], None] = _ignore
         # The threads begin last: where something fails before, nobody would end them.
         self._writer, self._reader = store(self)
         self._streams = TaskStreams(ports, self._writer, self.handle, say)
@@ -106,7 +114,7 @@ class Reactor:
         if wakes or look_everywhere or self._streams.has_more:
             self._streams.drain()
         if look_everywhere or DaemonWake.EVENT in wakes:
-            for plugin_id in self._specs:
+            for plugin_id in list(self._plugin_ids):
                 self._drain_events(plugin_id)
         self._poller.dispatch()
         deadline = self._next_deadline()
@@ -195,27 +203,53 @@ class Reactor:
             case actions.Say():
                 self._say(action.level, action.text)
             case actions.Spawn():
-                self._spawn(action.plugin_id)
+                self._spawn(action)
             case actions.Signal():
                 self._children.signal(action.plugin_id, action.number)
+            case actions.Changed():
+                self.on_change(action.plugin_id)
             case actions.SendShutdown():
-                self._send_shutdown()
+                self._publish(EventKind.DAEMON_SHUTDOWN, "cannot tell the plugins to stop, signals will")
+            case actions.SendConfigReloaded():
+                self._publish(EventKind.CONFIG_RELOADED, "cannot tell the plugins that the manifest was read again")
             case actions.CleanUp():
                 self._clean_up(action)
+            case actions.Abandon():
+                self._children.abandon(action.plugin_id)
+            case actions.Adopt():
+                self._adopt(action.plugin_id)
+            case actions.Forget():
+                self._forget(action.plugin_id)
 
-    def _spawn(self, plugin_id: str) -> None:
+    def _spawn(self, action: actions.Spawn) -> None:
+        plugin_id = action.plugin_id
         try:
-            child, instance = self._children.spawn(self._specs[plugin_id])
+            if plugin_id in self._not_adopted:
+                raise SpawnError(self._not_adopted[plugin_id])
+            child, instance = self._children.spawn(action.spec)
         except SpawnError as error:
             self.handle(events.SpawnFailed(plugin_id, str(error)))
         else:
             self.handle(events.Spawned(plugin_id, child.pid, instance))
 
-    def _send_shutdown(self) -> None:
+    def _adopt(self, plugin_id: str) -> None:
         try:
-            self._ports.publish_event(*encode_event(EventMessage(EventKind.DAEMON_SHUTDOWN)))
+            self._ports.add_plugin(plugin_id)
         except TransportError as error:
-            self._say("warning", f"cannot tell the plugins to stop, signals will: {error}")
+            self._not_adopted[plugin_id] = str(error)
+        else:
+            self._plugin_ids[plugin_id] = None
+
+    def _forget(self, plugin_id: str) -> None:
+        if self._not_adopted.pop(plugin_id, None) is None:
+            del self._plugin_ids[plugin_id]
+            self._ports.remove_plugin(plugin_id)
+
+    def _publish(self, kind: EventKind, failure: str) -> None:
+        try:
+            self._ports.publish_event(*encode_event(EventMessage(kind)))
+        except TransportError as error:
+            self._say("warning", f"{failure}: {error}")
 
     def _clean_up(self, action: actions.CleanUp) -> None:
         try:

@@ -1,6 +1,7 @@
 """Puts a supervisor together, and takes it apart again whatever happened in between."""
 
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -121,10 +122,11 @@ def open_session(
             return ResultWriter(results, reactor.post), SampleReader(reactor.post)
 
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
-        machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
+        machine = Machine(plugins, stop_timeout=manifest.stop_timeout, jitter=random.random)
         pump = OutputPump(poller, console.line)
         children = Children(poller, guard, variables, pump, limits)
-        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say)
+        plugin_ids = [spec.id for spec in plugins]
+        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, console.say)
         stack.callback(reactor.close)
         signals = StopSignals(
             poller,
@@ -146,7 +148,7 @@ def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
         reason=plugin.reason,
         pid=plugin.pid,
         uptime=None if plugin.pid is None or plugin.spawned_at is None else round(now - plugin.spawned_at, 3),
-        restarts=plugin.restarts,
+        restarts=plugin.restarts.count,
         last_exit=None if last_exit is None else {"code": last_exit.code, "signal": last_exit.signal},
         ready_at=None if plugin.ready_at is None else round(time.time() - (now - plugin.ready_at), 3),
         tasks={

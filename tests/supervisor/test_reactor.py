@@ -28,7 +28,7 @@ def test_a_step_of_the_end_that_fails_keeps_none_of_the_others_from_being_taken(
     reader, writer = SimpleNamespace(close=noting("samples")), SimpleNamespace(close=noting("results"))
     poller, ports = Poller(), MemoryExchange().supervisor()
     reactor = Reactor(
-        Machine([], stop_timeout=1),
+        Machine([], stop_timeout=1, jitter=lambda: 1.0),
         [],
         ports,
         poller,
