@@ -47,6 +47,7 @@ class Endings:
         stopping = was is PluginState.STOPPING
         is_success = status.code is not None and status.code in plugin.spec.success_exit_codes
         in_order = is_success and (stopping or (was.is_up and plugin.said_stopped and plugin.doom is None))
+        killed_for = plugin.doom
         why = self._why(plugin, event, is_success=is_success)
         # What was told to stop by SIGTERM may just die of it; a plugin without a handler for it does.
         in_peace = in_order or (stopping and plugin.doom is None and status.signal == signal.SIGTERM)
@@ -64,8 +65,8 @@ class Endings:
             self._say(plugin, "stopped")
         else:
             self._say(plugin, plugin.reason if comes_back or not stopping else why, "info" if in_order else "error")
-        if was is PluginState.STARTING and plugin.state is PluginState.FAILED:
-            self._say_last_lines(plugin)
+        if was is PluginState.STARTING and killed_for and plugin.state is PluginState.FAILED:
+            self._say_last_lines(plugin)  # they were printed a while ago
         self._desk.plugin_ended(plugin, why, now, keep_queue=comes_back)
         self._out.append(CleanUp(plugin.id, event.pid))
 

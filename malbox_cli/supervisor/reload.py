@@ -24,6 +24,15 @@ class Difference:
     changed: tuple[str, ...]
     same: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """Return it in words: ``1 added (yara), 2 as before``."""
+        parts = [
+            f"{len(ids)} {what} ({', '.join(ids)})"
+            for what, ids in (("added", self.added), ("removed", self.removed), ("changed", self.changed))
+            if ids
+        ]
+        return ", ".join([*parts, f"{len(self.same)} as before"])
+
 
 def difference(before: Mapping[str, PluginSpec], after: Iterable[PluginSpec]) -> Difference:
     """Return what is different between the plugins that there are, by id, and those that there are to be."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from malbox_cli.control.messages import PluginStatus, SupervisorStatus
+from malbox_cli.control.news import PluginNews
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.results import ResultWriter
@@ -20,6 +21,7 @@ from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
+from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
@@ -68,6 +70,21 @@ class Session:
             domain="default" if domain.is_default else self.folder.path.name,
             manifest=str(self.manifest.path),
             plugins=tuple(_status_of(plugin, now) for plugin in self.machine.plugins),
+        )
+
+    def news(self, plugin: PluginRecord) -> PluginNews:
+        """Return how a plugin stands now."""
+        now = time.time()
+        return PluginNews(
+            time=round(now, 3),
+            plugin=plugin.id,
+            state=plugin.state.value,
+            reason=plugin.reason,
+            since=round(now - (time.monotonic() - plugin.since), 3),
+            pid=plugin.pid,
+            restarts=plugin.restarts.count,
+            last_exit=_last_exit(plugin),
+            last_lines=plugin.last_lines if plugin.state is PluginState.FAILED else (),
         )
 
 
@@ -138,7 +155,6 @@ def open_session(
 
 
 def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
-    last_exit = plugin.last_exit
     counts = plugin.counts
     return PluginStatus(
         id=plugin.id,
@@ -149,7 +165,7 @@ def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
         pid=plugin.pid,
         uptime=None if plugin.pid is None or plugin.spawned_at is None else round(now - plugin.spawned_at, 3),
         restarts=plugin.restarts.count,
-        last_exit=None if last_exit is None else {"code": last_exit.code, "signal": last_exit.signal},
+        last_exit=_last_exit(plugin),
         ready_at=None if plugin.ready_at is None else round(time.time() - (now - plugin.ready_at), 3),
         tasks={
             "queued": len(plugin.queue),
@@ -158,4 +174,10 @@ def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
             "failed": counts.failed,
             "canceled": counts.canceled,
         },
+        iceoryx2=plugin.hello.iceoryx2 if plugin.hello else None,
     )
+
+
+def _last_exit(plugin: PluginRecord) -> dict[str, int | None] | None:
+    status = plugin.last_exit
+    return None if status is None else {"code": status.code, "signal": status.signal}
