@@ -30,6 +30,7 @@ PURE = (
     "malbox_cli/manifest/manifest_file.py",
     "malbox_cli/manifest/plugin_file.py",
     "malbox_cli/manifest/program.py",
+    "malbox_cli/manifest/secrets.py",
     "malbox_cli/manifest/specs.py",
     "malbox_cli/manifest/suggest.py",
     "malbox_cli/manifest/table.py",
