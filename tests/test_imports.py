@@ -28,6 +28,7 @@ PURE = (
     "malbox_cli/manifest/findings.py",
     "malbox_cli/manifest/lines.py",
     "malbox_cli/manifest/manifest_file.py",
+    "malbox_cli/manifest/order.py",
     "malbox_cli/manifest/plugin_file.py",
     "malbox_cli/manifest/program.py",
     "malbox_cli/manifest/secrets.py",

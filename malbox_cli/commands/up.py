@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from malbox_cli.commands.common import chosen, load, manifest_option, verbose_option
+from malbox_cli.commands.common import load, manifest_option, to_start, verbose_option
 
 __all__ = ["command"]
 
@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.argument("plugins", nargs=-1, metavar="[PLUGIN]...")
 @click.pass_context
 def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], *, verbose: bool) -> None:
-    """Run the plugins of a manifest, or only those named, in the foreground until stopped.
+    """Run the plugins of a manifest, or only those named and what they come after, in the foreground until stopped.
 
     The first Ctrl-C (or SIGTERM, SIGHUP) stops them in order, the second kills them, the third ends malbox alone.
     """
@@ -25,7 +25,7 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], *
     manifest = load(manifest_path)
     console = Console(quiet=False)
     try:
-        code = serve(manifest, chosen(manifest, plugins), console, verbose=verbose)
+        code = serve(manifest, to_start(manifest, plugins), console, verbose=verbose)
     finally:
         console.close()
     ctx.exit(code)
