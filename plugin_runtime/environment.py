@@ -9,7 +9,7 @@ from plugin_runtime.errors import EnvironmentProblem
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
 from plugin_runtime.wire.names import is_plugin_id
 
-__all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "PluginEnvironment"]
+__all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "SET_BY_SUPERVISOR", "PluginEnvironment"]
 
 PROTOCOL_VERSION = 1
 """The version of the extensions to the protocol that this runtime speaks."""
@@ -26,6 +26,14 @@ DOMAIN_PREFIX = "MALBOX_DOMAIN_PREFIX"
 CONFIG = "MALBOX_CONFIG"
 FILE_REF_THRESHOLD = "MALBOX_FILE_REF_THRESHOLD"
 VERBOSE = "MALBOX_VERBOSE"
+
+SET_BY_SUPERVISOR = frozenset(
+    {
+        *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
+        VERBOSE,
+    }
+)
+"""What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""
 
 MAX_DIGITS = 19
 """Digits below which a number fits 64 bits."""

@@ -11,6 +11,7 @@ TOP = Path(__file__).parents[1]
 PACKAGES = ("plugin_runtime", "malbox_cli")
 
 PURE = (
+    "plugin_runtime/environment.py",
     "plugin_runtime/errors.py",
     "plugin_runtime/event.py",
     "plugin_runtime/health.py",
@@ -24,12 +25,21 @@ PURE = (
     "malbox_cli/control/messages.py",
     "malbox_cli/control/records.py",
     "malbox_cli/manifest/assemble.py",
+    "malbox_cli/manifest/cpus.py",
+    "malbox_cli/manifest/dependencies.py",
+    "malbox_cli/manifest/env_file.py",
+    "malbox_cli/manifest/environment.py",
     "malbox_cli/manifest/files.py",
     "malbox_cli/manifest/findings.py",
+    "malbox_cli/manifest/host.py",
+    "malbox_cli/manifest/lifetime.py",
     "malbox_cli/manifest/lines.py",
     "malbox_cli/manifest/manifest_file.py",
+    "malbox_cli/manifest/order.py",
     "malbox_cli/manifest/plugin_file.py",
+    "malbox_cli/manifest/process_keys.py",
     "malbox_cli/manifest/program.py",
+    "malbox_cli/manifest/secrets.py",
     "malbox_cli/manifest/specs.py",
     "malbox_cli/manifest/suggest.py",
     "malbox_cli/manifest/table.py",
@@ -62,6 +72,7 @@ IMPURE_CALLS = {"open", "input", "print"}
 MAY_IMPORT = {
     "iceoryx2": ("plugin_runtime/ports/iceoryx",),
     "click": ("malbox_cli/cli.py", "malbox_cli/commands/"),
+    "dotenv": ("malbox_cli/manifest/dotenv_text.py",),
     "subprocess": ("malbox_cli/supervisor/processes.py", "malbox_cli/supervisor/guardian.py"),
     "multiprocessing": (),
     "psutil": ("malbox_cli/commands/",),

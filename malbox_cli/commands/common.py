@@ -29,6 +29,7 @@ __all__ = [
     "sample_path",
     "settings_option",
     "timeout_option",
+    "to_start",
     "verbose_option",
 ]
 
@@ -161,6 +162,17 @@ def chosen(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec
             meant = did_you_mean(plugin_id, known) or f"; it has {', '.join(known)}"
             raise click.UsageError(f"{manifest.path} has no plugin {plugin_id!r}{meant}")
     return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted)
+
+
+def to_start(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec, ...]":
+    """Return the chosen plugins and all that they come after, in the manifest's order; all of them for none.
+
+    Raises:
+        click.UsageError: The manifest has no such plugin.
+    """
+    from malbox_cli.manifest.order import with_dependencies
+
+    return with_dependencies(manifest, [spec.id for spec in chosen(manifest, plugin_ids)])
 
 
 def owner_of(manifest: "Manifest") -> "Owner":

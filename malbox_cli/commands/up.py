@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import chosen, load, manifest_option, verbose_option
+from malbox_cli.commands.common import load, manifest_option, to_start, verbose_option
 
 if TYPE_CHECKING:
     from malbox_cli.supervisor.verdict import ExitOn
@@ -26,7 +26,7 @@ __all__ = ["command"]
 def command(
     ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], exit_on: "ExitOn | None", *, verbose: bool
 ) -> None:
-    """Run the plugins of a manifest, or only those named, in the foreground until stopped.
+    """Run the plugins of a manifest, or only those named and what they come after, in the foreground until stopped.
 
     The first Ctrl-C (or SIGTERM, SIGHUP) stops them in order, the second kills them, the third ends malbox alone.
     """
@@ -36,7 +36,7 @@ def command(
     manifest = load(manifest_path)
     console = Console(quiet=False)
     try:
-        specs = chosen(manifest, plugins)
+        specs = to_start(manifest, plugins)
         code = serve(manifest, specs, console, chosen=plugins, exit_on=exit_on, verbose=verbose)
     finally:
         console.close()

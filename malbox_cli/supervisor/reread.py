@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from malbox_cli.manifest.load import load_manifest
+from malbox_cli.manifest.order import with_dependencies
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from plugin_runtime.errors import MalboxError
 
@@ -26,7 +27,7 @@ def read_again(manifest: Manifest, chosen: Sequence[str]) -> tuple[tuple[PluginS
                 f"{manifest.path}: malbox.{key} has changed, which only a new supervisor can follow: "
                 "`malbox down`, and then `malbox up`"
             )
-    plugins = tuple(spec for spec in new.plugins if not chosen or spec.id in chosen)
+    plugins = with_dependencies(new, chosen) if chosen else new.plugins
     if not plugins:
         raise MalboxError(f"{manifest.path}: none of the plugins that run is there any more; `malbox down` stops them")
     return plugins, new.stop_timeout
