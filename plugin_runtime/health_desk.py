@@ -48,20 +48,19 @@ class HealthDesk:
         try:
             status: object = self._handlers.call(self._plugin.health_check)
         except BaseException as error:  # noqa: BLE001 - an author's exception, whatever it is
-            self._report(f"health_check failed: {describe(error)}")
-            return HealthAnswer("unhealthy", f"health_check failed: {last_line(error)}")
+            return self._failed(f"health_check failed: {last_line(error)}", f"health_check failed: {describe(error)}")
         if isinstance(status, HealthStatus):
             self._reported = ""
             return HealthAnswer(status.level, status.reason)
         wrong = f"health_check returned {type(status).__name__}, and not what HealthStatus.Healthy() and its like make"
-        self._report(wrong)
-        return HealthAnswer("unhealthy", wrong)
+        return self._failed(wrong, wrong)
 
-    def _report(self, text: str) -> None:
-        """Log what is wrong, but not again and again where it stays the same."""
-        if text != self._reported:
-            self._reported = text
-            report_to_stderr(text)
+    def _failed(self, reason: str, log: str) -> HealthAnswer:
+        """Return the answer of a check that did not do its work; log that, but not again for the same reason."""
+        if reason != self._reported:
+            self._reported = reason
+            report_to_stderr(log)
+        return HealthAnswer("unhealthy", reason)
 
 
 def reply(question: IncomingRequest, answer: HealthAnswer) -> None:

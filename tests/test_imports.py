@@ -43,6 +43,7 @@ PURE = (
     "malbox_cli/supervisor/desk.py",
     "malbox_cli/supervisor/events.py",
     "malbox_cli/supervisor/exit_status.py",
+    "malbox_cli/supervisor/heartbeat_slots.py",
     "malbox_cli/supervisor/intake.py",
     "malbox_cli/supervisor/log_lines.py",
     "malbox_cli/supervisor/machine.py",

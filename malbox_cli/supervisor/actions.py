@@ -9,6 +9,8 @@ from plugin_runtime.wire.messages import Buffer, DataFormat, TaskRequest
 __all__ = [
     "AbandonResults",
     "Action",
+    "AskHealth",
+    "AskStop",
     "CleanUp",
     "CloseTask",
     "Emit",
@@ -51,6 +53,23 @@ class CleanUp:
 @dataclass(frozen=True, slots=True)
 class SendShutdown:
     """Tell every plugin to stop, over the supervisor's event channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskStop:
+    """Tell one plugin to stop; only one that knows the stop extension hears it."""
+
+    plugin_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskHealth:
+    """Ask a plugin that knows the health extension how it is, unless it still has to answer; answered by HealthSaid.
+
+    A plugin that is busy answers when its task is over; one that cannot be asked does not answer.
+    """
+
+    plugin_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +163,8 @@ Action = (
     | Signal
     | CleanUp
     | SendShutdown
+    | AskStop
+    | AskHealth
     | ReadSample
     | SendTask
     | SendCancel

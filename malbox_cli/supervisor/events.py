@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from malbox_cli.supervisor.exit_status import ExitStatus
-from plugin_runtime.wire.messages import Hello, Piece
+from plugin_runtime.wire.messages import HealthLevel, Hello, Piece
 
 __all__ = [
+    "Beat",
     "CancelAsked",
     "ClientLeft",
     "Event",
+    "HealthSaid",
     "KillAsked",
     "PluginStarted",
     "PluginStopped",
@@ -76,6 +78,22 @@ class PluginStopped:
 
     plugin_id: str
     is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSaid:
+    """A plugin answered the question after its health, or answered it with something that is no answer."""
+
+    plugin_id: str
+    level: HealthLevel
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A plugin's loop showed that it is alive."""
+
+    plugin_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +226,8 @@ Event = (
     | SpawnFailed
     | PluginStarted
     | PluginStopped
+    | HealthSaid
+    | Beat
     | ProcessExited
     | Submit
     | SampleRead

@@ -9,9 +9,11 @@ from malbox_cli.manifest.units import format_duration
 from malbox_cli.supervisor.actions import Action, CleanUp, Say, SendShutdown, Signal, Spawn
 from malbox_cli.supervisor.desk import CANCEL_GRACE, TaskDesk
 from malbox_cli.supervisor.events import (
+    Beat,
     CancelAsked,
     ClientLeft,
     Event,
+    HealthSaid,
     KillAsked,
     PluginStarted,
     PluginStopped,
@@ -141,6 +143,8 @@ class Machine:
                 self._kill_all(now)
             case Tick():
                 self._tick(now)
+            case HealthSaid() | Beat():
+                pass
 
     def _say(self, plugin: PluginRecord, text: str, level: Level = "info") -> None:
         self._out.append(Say(level, f"{plugin.id}: {text}"))
