@@ -90,14 +90,17 @@ class SendConfigReloaded:
 
 @dataclass(frozen=True, slots=True)
 class AskStop:
-    """Tell one plugin to stop, which knows how it is told alone."""
+    """Tell one plugin to stop; only one that knows the stop extension hears it."""
 
     plugin_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AskHealth:
-    """Ask a plugin how it is; answered by HealthSaid, when it has the time."""
+    """Ask a plugin that knows the health extension how it is, unless it still has to answer; answered by HealthSaid.
+
+    A plugin that is busy answers when its task is over; one that cannot be asked does not answer.
+    """
 
     plugin_id: str
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
-from plugin_runtime.wire.messages import Hello, Piece
+from plugin_runtime.wire.messages import HealthLevel, Hello, Piece
 
 __all__ = [
     "Beat",
@@ -101,10 +101,10 @@ class PluginStopped:
 
 @dataclass(frozen=True, slots=True)
 class HealthSaid:
-    """A plugin said how it is; `reason` is empty where all is well."""
+    """A plugin answered the question after its health, or answered it with something that is no answer."""
 
     plugin_id: str
-    level: Literal["healthy", "degraded", "unhealthy"]
+    level: HealthLevel
     reason: str
 
 
@@ -249,6 +249,8 @@ Event = (
     | SpawnFailed
     | PluginStarted
     | PluginStopped
+    | HealthSaid
+    | Beat
     | ProcessExited
     | Submit
     | SampleRead

@@ -39,7 +39,7 @@ class Ladder:
         """Give a process that said PluginStopped a moment to end."""
         plugin.set_ladder(now + LINGER_SECONDS, now + LINGER_SECONDS + self.stop_timeout / 2)
 
-    def kill(self, plugin: PluginRecord, why: str, now: float) -> None:
+    def kill_now(self, plugin: PluginRecord, why: str, now: float) -> None:
         """Kill a plugin now; `why` becomes the reason once it ended."""
         plugin.doom = plugin.doom or why
         plugin.kill_at = now

@@ -119,7 +119,7 @@ class Lives:
         plugin.move(PluginEvent.SPAWNED, "waits for PluginStarted", now)
         plugin.has_process_of(event.pid, event.instance, now)
         if self._is_killing:
-            self.kill(plugin, now)
+            self.kill_one(plugin, now)
         elif self.is_ending or to_stop:
             self._tell([plugin], "told to stop", now)
 
@@ -149,7 +149,7 @@ class Lives:
         if hello is not None and hello.protocol != PROTOCOL_VERSION:
             plugin.is_unfit = True
             versions = f"version {hello.protocol} of the protocol, and malbox version {PROTOCOL_VERSION}"
-            self.ladder.kill(plugin, f"speaks {versions}: install a release that goes with this malbox", now)
+            self.ladder.kill_now(plugin, f"speaks {versions}: install a release that goes with this malbox", now)
             return
         plugin.move(PluginEvent.STARTED, "it takes tasks", now)
         plugin.hello, plugin.ready_at, plugin.said_stopped = hello, now, False
@@ -185,7 +185,9 @@ class Lives:
 
     def beat(self, plugin_id: str, now: float) -> None:
         """Take a beat of a plugin's loop."""
-        plugin = self._plugins[plugin_id]
+        plugin = self._plugins.get(plugin_id)
+        if plugin is None:
+            return  # the last beat of one that has left
         was_silent = bool(plugin.vitals.silence)
         plugin.vitals.beat(now)
         if was_silent:
@@ -251,13 +253,13 @@ class Lives:
         self._is_killing = True
         for plugin in self._plugins.values():
             if plugin.state.has_process:
-                self.kill(plugin, now)
+                self.kill_one(plugin, now)
 
-    def kill(self, plugin: PluginRecord, now: float) -> None:
+    def kill_one(self, plugin: PluginRecord, now: float) -> None:
         """Kill a plugin because an operator wants that."""
         plugin.to_stop = False
         plugin.move(PluginEvent.STOP_ASKED, "told to stop", now)
-        self.ladder.kill(plugin, "was killed on request", now)
+        self.ladder.kill_now(plugin, "was killed on request", now)
 
     def _mark_to_stop(self, plugin: PluginRecord, why: str, now: float) -> None:
         if plugin.state.has_process:
@@ -307,7 +309,7 @@ class Lives:
             if plugin.takes_tasks:  # otherwise it is told to end anyway, and its ladder ends it
                 plugin.comes_back = True
                 grace = format_duration(CANCEL_GRACE)
-                self.ladder.kill(plugin, f"was killed because its task had to end, and did not within {grace}", now)
+                self.ladder.kill_now(plugin, f"was killed because its task had to end, and did not within {grace}", now)
         for plugin in list(self._plugins.values()):
             self._check_start(plugin, now)
             self._check_vitals(plugin, now)
@@ -322,7 +324,7 @@ class Lives:
             return
         if plugin.spawned_at + plugin.spec.start_timeout <= now:
             timeout = format_duration(plugin.spec.start_timeout)
-            self.ladder.kill(plugin, f"did not get ready within {timeout} (start_timeout)", now)
+            self.ladder.kill_now(plugin, f"did not get ready within {timeout} (start_timeout)", now)
 
     def _check_vitals(self, plugin: PluginRecord, now: float) -> None:
         if not plugin.state.is_up or plugin.doom is not None:

@@ -6,7 +6,7 @@ It decides nothing itself. Threads of the store and of the samples answer throug
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 from malbox_cli.control.records import Record
@@ -14,6 +14,8 @@ from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
 from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.health_checks import HealthChecks
+from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
@@ -51,6 +53,7 @@ class Reactor:
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
         say: Takes what an operator should know: a level and a text.
+        slots: Whose heartbeat is whose.
 
     Attributes:
         on_change: Called with the id of a plugin that stands elsewhere than before.
@@ -67,6 +70,7 @@ class Reactor:
         store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
         emit: Callable[[int, Record], None],
         say: Callable[[str, str], None],
+        slots: HeartbeatSlots,
     ) -> None:
         self._machine = machine
         self._plugin_ids = dict.fromkeys(plugin_ids)
@@ -77,6 +81,8 @@ class Reactor:
         self._pump = pump
         self._emit = emit
         self._say = say
+        self._slots = slots
+        self._health = HealthChecks(ports, self.handle)
         self._inbox: deque[events.Event | Written] = deque()
         self._inbox_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._queue: deque[events.Event] = deque()
@@ -113,9 +119,13 @@ class Reactor:
             self._look_everywhere_at = now + SAFETY_NET_SECONDS
         if wakes or look_everywhere or self._streams.has_more:
             self._streams.drain()
+        if self._health.are_open and (look_everywhere or DaemonWake.RESPONSE in wakes):
+            self._health.drain()
         if look_everywhere or DaemonWake.EVENT in wakes:
             for plugin_id in list(self._plugin_ids):
                 self._drain_events(plugin_id)
+        if self._slots.are_taken:
+            self._take_beats(wakes)
         self._poller.dispatch()
         deadline = self._next_deadline()
         if deadline is not None and deadline <= time.monotonic():
@@ -151,6 +161,7 @@ class Reactor:
             stack.callback(self._poller.remove, self._inbox_fd)
             stack.callback(self._ports.unwatch, self._poller.fd)
             stack.callback(self._streams.close)
+            stack.callback(self._health.close)
             stack.callback(self._writer.close)
             stack.callback(self._reader.close)
             self._children.kill_all()
@@ -212,6 +223,10 @@ class Reactor:
                 self._publish(EventKind.DAEMON_SHUTDOWN, "cannot tell the plugins to stop, signals will")
             case actions.SendConfigReloaded():
                 self._publish(EventKind.CONFIG_RELOADED, "cannot tell the plugins that the manifest was read again")
+            case actions.AskStop():
+                self._ask_stop(action.plugin_id)
+            case actions.AskHealth():
+                self._health.ask(action.plugin_id)
             case actions.CleanUp():
                 self._clean_up(action)
             case actions.Abandon():
@@ -251,6 +266,12 @@ class Reactor:
         except TransportError as error:
             self._say("warning", f"{failure}: {error}")
 
+    def _ask_stop(self, plugin_id: str) -> None:
+        try:
+            self._ports.ask_stop(plugin_id)
+        except TransportError as error:
+            self._say("warning", f"{plugin_id}: cannot tell it to stop, signals will: {error}")
+
     def _clean_up(self, action: actions.CleanUp) -> None:
         try:
             self._ports.clean_up_after(action.pid)
@@ -262,7 +283,14 @@ class Reactor:
         pid, status = self._children.reap(plugin_id)
         self._streams.drain_dead(plugin_id)
         self._drain_events(plugin_id)
+        self._health.forget(plugin_id)
         self.handle(events.ProcessExited(plugin_id, pid, status, self._pump.last_lines(plugin_id)))
+
+    def _take_beats(self, wakes: Mapping[int, int]) -> None:
+        for event_id in wakes:
+            plugin_id = self._slots.plugin_of(event_id)
+            if plugin_id is not None:
+                self.handle(events.Beat(plugin_id))
 
     def _drain_events(self, plugin_id: str) -> None:
         while (received := self._ports.receive_event(plugin_id)) is not None:

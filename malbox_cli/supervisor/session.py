@@ -18,6 +18,7 @@ from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
@@ -30,6 +31,7 @@ from malbox_cli.supervisor.signals import StopSignals
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.ports.iceoryx import silence_log
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
+from plugin_runtime.releases import release_of
 
 __all__ = ["Session", "open_session"]
 
@@ -122,6 +124,8 @@ def open_session(
         poller = Poller()
         stack.callback(poller.close)
 
+        slots, release = HeartbeatSlots(), release_of("iceoryx2")
+
         def variables(spec: PluginSpec, instance: str) -> Mapping[str, str]:
             return PluginEnvironment(
                 plugin_id=spec.id,
@@ -130,6 +134,9 @@ def open_session(
                 domain=folder.domain,
                 config=spec.config,
                 file_ref_threshold=spec.stash_threshold,
+                iceoryx2=release,
+                heartbeat=spec.heartbeat,
+                heartbeat_slot=0 if spec.heartbeat is None else slots.take(spec.id),
                 verbose=verbose,
             ).variables()
 
@@ -143,7 +150,7 @@ def open_session(
         pump = OutputPump(poller, console.line)
         children = Children(poller, guard, variables, pump, limits)
         plugin_ids = [spec.id for spec in plugins]
-        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, console.say)
+        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, console.say, slots)
         stack.callback(reactor.close)
         signals = StopSignals(
             poller,
