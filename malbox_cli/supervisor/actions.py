@@ -133,10 +133,11 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Tell the operator."""
+    """Tell the operator; `plugin_id` where it is about a plugin."""
 
     level: Literal["info", "warning", "error"]
     text: str
+    plugin_id: str | None = None
 
 
 Action = (

@@ -143,7 +143,7 @@ class Machine:
                 self._tick(now)
 
     def _say(self, plugin: PluginRecord, text: str, level: Level = "info") -> None:
-        self._out.append(Say(level, f"{plugin.id}: {text}"))
+        self._out.append(Say(level, f"{plugin.id}: {text}", plugin.id))
 
     def _start_all(self) -> None:
         for plugin in self._plugins.values():

@@ -15,6 +15,7 @@ from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
 from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.log_hub import Say
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
@@ -47,7 +48,7 @@ class Reactor:
         pump: What they print.
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
-        say: Takes what an operator should know: a level and a text.
+        say: Takes what an operator should know.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Reactor:
         pump: OutputPump,
         store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
         emit: Callable[[int, Record], None],
-        say: Callable[[str, str], None],
+        say: Say,
     ) -> None:
         self._machine = machine
         self._specs: Mapping[str, PluginSpec] = {spec.id: spec for spec in specs}
@@ -193,7 +194,7 @@ class Reactor:
             case actions.SendCancel():
                 self._streams.send_cancel(action.task_id, action.plugin_id)
             case actions.Say():
-                self._say(action.level, action.text)
+                self._say(action.level, action.text, action.plugin_id)
             case actions.Spawn():
                 self._spawn(action.plugin_id)
             case actions.Signal():
@@ -221,7 +222,7 @@ class Reactor:
         try:
             self._ports.clean_up_after(action.pid)
         except TransportError as error:
-            self._say("warning", f"{action.plugin_id}: {error}")
+            self._say("warning", f"{action.plugin_id}: {error}", action.plugin_id)
 
     def _child_ended(self, plugin_id: str) -> None:
         """Take in everything that a plugin's process had sent, and only then say that it has ended."""
@@ -236,7 +237,7 @@ class Reactor:
                 message = decode_event(received.header, received.payload)
                 hello = decode_hello(message.payload) if message.kind is EventKind.PLUGIN_STARTED else None
             except ProtocolError as error:
-                self._say("warning", f"{plugin_id}: skipped an event: {error}")
+                self._say("warning", f"{plugin_id}: skipped an event: {error}", plugin_id)
                 continue
             child = self._children.get(plugin_id)
             is_ours = child is not None and belongs_to(received.pid, child.pid)

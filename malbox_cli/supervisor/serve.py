@@ -37,12 +37,12 @@ def serve(manifest: Manifest, plugins: Sequence[PluginSpec], console: Console, *
             server.append(_control_server(session, server))
             try:
                 ownership.announce(Owner(os.getpid(), str(session.folder.socket)))
-                console.say("info", f"supervising {manifest.path} (process {os.getpid()})")
+                session.log.say("info", f"supervising {manifest.path} (process {os.getpid()})")
                 session.reactor.handle(StartAsked())
                 session.reactor.run_until(lambda: _all_ready(session) or _is_over(session))
                 if not session.machine.has_ended:
                     send = shlex.join(["malbox", "send-task", "-f", str(manifest.path), plugins[0].id])
-                    console.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
+                    session.log.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
                 session.reactor.run_until(lambda: _is_over(session))
             finally:
                 server[0].close()
@@ -70,7 +70,7 @@ def _control_server(session: Session, server: list[ControlServer]) -> ControlSer
         session.poller,
         take,
         lambda client: handle(ClientLeft(client)),
-        lambda text: session.console.say("warning", text),
+        lambda text: session.log.say("warning", text),
     )
 
 
@@ -89,5 +89,5 @@ def _exit_code(session: Session) -> int:
         return 128 + session.signals.first
     failed = [plugin for plugin in session.machine.plugins if plugin.state is PluginState.FAILED]
     for plugin in failed:
-        session.console.say("error", f"plugin {plugin.id} FAILED: {plugin.reason}")
+        session.log.say("error", f"plugin {plugin.id} FAILED: {plugin.reason}")
     return 1 if failed else 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from malbox_cli.control.messages import PluginStatus, SupervisorStatus
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
+from malbox_cli.store.log_file import log_folder
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.children import Children
@@ -16,6 +17,7 @@ from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
@@ -43,7 +45,7 @@ class Session:
         poller: Where descriptors are watched.
         children: The plugins' processes.
         signals: What stops it.
-        console: Where the operator is told things.
+        log: Where the operator is told things, on the terminal and on disk.
         started_at: Seconds of the monotonic clock.
     """
 
@@ -54,7 +56,7 @@ class Session:
     poller: Poller
     children: Children
     signals: StopSignals
-    console: Console
+    log: LogHub
     started_at: float
 
     def status(self) -> SupervisorStatus:
@@ -86,7 +88,7 @@ def open_session(
         manifest: Whose plugins to run.
         plugins: Which of them.
         domain: The name of the domain to share memory in; None for one of its own.
-        console: Where the operator is told things.
+        console: The operator's terminal.
         emit: Takes each record, with the client that it is for.
         verbose: Whether iceoryx2's log lines are wanted, here and in the plugins.
 
@@ -96,6 +98,8 @@ def open_session(
     silence_log(verbose=verbose)
     make_state_folder(manifest.state_dir)
     with ExitStack() as stack:
+        log = LogHub(console, log_folder(manifest.state_dir))
+        stack.callback(log.close)
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
@@ -122,9 +126,9 @@ def open_session(
 
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
-        pump = OutputPump(poller, console.line)
+        pump = OutputPump(poller, log.printed)
         children = Children(poller, guard, variables, pump, limits)
-        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say)
+        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, log.say)
         stack.callback(reactor.close)
         signals = StopSignals(
             poller,
@@ -132,7 +136,7 @@ def open_session(
             lambda: reactor.post(KillAsked()),
         )
         stack.callback(signals.close)
-        yield Session(manifest, folder, machine, reactor, poller, children, signals, console, time.monotonic())
+        yield Session(manifest, folder, machine, reactor, poller, children, signals, log, time.monotonic())
 
 
 def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
