@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "Read a manifest and print every problem in it.",
     "down": "Stop the supervisor of a manifest.",
     "init": "Write a manifest from the plugin folders that are there.",
+    "logs": "Show what the plugins printed, and what malbox said of them.",
     "run": "Run plugins on samples, once; nothing else has to be running.",
     "send-task": "Give one sample to a plugin of a running supervisor.",
     "status": "Show the plugins of a running supervisor.",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from malbox_cli.supervisor.ownership import Owner
 
 __all__ = [
+    "FollowCommand",
     "NoSupervisor",
     "chosen",
     "json_option",
@@ -35,6 +36,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class NoSupervisor(MalboxError):
     """No supervisor is running for the manifest."""
+
+
+class FollowCommand(click.Command):
+    """A command with ``--follow`` beside the manifest's option: each of them can be called ``-f``.
+
+    A manifest's name has a dot or a slash, that of a plugin, and a pattern for some, never has; so it is clear which of
+    the two is meant.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Call each ``-f`` by its long name."""
+        end = args.index("--") if "--" in args else len(args)
+        named = [
+            arg if arg != "-f" else "--manifest" if _is_file(following) else "--follow"
+            for arg, following in zip(args[:end], [*args[1:], ""], strict=False)
+        ]
+        return super().parse_args(ctx, named + args[end:])
+
+
+def _is_file(argument: str) -> bool:
+    return not argument.startswith("-") and ("." in argument or "/" in argument)
 
 
 def manifest_option(function: F) -> F:

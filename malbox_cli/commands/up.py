@@ -1,10 +1,14 @@
 """`malbox up`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from malbox_cli.commands.common import chosen, load, manifest_option, verbose_option
+
+if TYPE_CHECKING:
+    from malbox_cli.supervisor.console import LogFormat
 
 __all__ = ["command"]
 
@@ -12,9 +16,19 @@ __all__ = ["command"]
 @click.command(epilog="Example: malbox up -f plugins.toml")
 @manifest_option
 @verbose_option
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="JSON is one object a line.")
+@click.option("--raw", is_flag=True, help="Show what the plugins print as it is, terminal escapes included.")
 @click.argument("plugins", nargs=-1, metavar="[PLUGIN]...")
 @click.pass_context
-def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], *, verbose: bool) -> None:
+def command(
+    ctx: click.Context,
+    manifest_path: Path,
+    plugins: tuple[str, ...],
+    log_format: "LogFormat",
+    *,
+    raw: bool,
+    verbose: bool,
+) -> None:
     """Run the plugins of a manifest, or only those named, in the foreground until stopped.
 
     The first Ctrl-C (or SIGTERM, SIGHUP) stops them in order, the second kills them, the third ends malbox alone.
@@ -22,8 +36,10 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], *
     from malbox_cli.supervisor.console import Console
     from malbox_cli.supervisor.serve import serve
 
+    if raw and log_format == "json":
+        raise click.UsageError("--raw and --log-format json exclude each other: JSON has its own escapes")
     manifest = load(manifest_path)
-    console = Console(quiet=False)
+    console = Console(quiet=False, log_format=log_format, raw=raw, plugins=[plugin.id for plugin in manifest.plugins])
     try:
         code = serve(manifest, chosen(manifest, plugins), console, verbose=verbose)
     finally:
