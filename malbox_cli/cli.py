@@ -15,6 +15,7 @@ COMMANDS = {
     "down": "Stop the supervisor of a manifest.",
     "events": "Show how plugins stand, and what changes.",
     "init": "Write a manifest from the plugin folders that are there.",
+    "logs": "Show what the plugins printed, and what malbox said of them.",
     "reload": "Have a running supervisor read its manifest again.",
     "restart": "Restart plugins of a running supervisor.",
     "run": "Run plugins on samples, once; nothing else has to be running.",

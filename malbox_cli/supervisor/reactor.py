@@ -16,6 +16,7 @@ from malbox_cli.supervisor import actions, events
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.health_checks import HealthChecks
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
+from malbox_cli.supervisor.log_hub import Say
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
@@ -52,7 +53,7 @@ class Reactor:
         pump: What they print.
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
-        say: Takes what an operator should know: a level and a text.
+        say: Takes what an operator should know.
         slots: Whose heartbeat is whose.
 
     Attributes:
@@ -69,7 +70,7 @@ class Reactor:
         pump: OutputPump,
         store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
         emit: Callable[[int, Record], None],
-        say: Callable[[str, str], None],
+        say: Say,
         slots: HeartbeatSlots,
     ) -> None:
         self._machine = machine
@@ -212,7 +213,7 @@ class Reactor:
             case actions.SendCancel():
                 self._streams.send_cancel(action.task_id, action.plugin_id)
             case actions.Say():
-                self._say(action.level, action.text)
+                self._say(action.level, action.text, action.plugin_id)
             case actions.Spawn():
                 self._spawn(action)
             case actions.Signal():
@@ -276,7 +277,7 @@ class Reactor:
         try:
             self._ports.clean_up_after(action.pid)
         except TransportError as error:
-            self._say("warning", f"{action.plugin_id}: {error}")
+            self._say("warning", f"{action.plugin_id}: {error}", action.plugin_id)
 
     def _child_ended(self, plugin_id: str) -> None:
         """Take in everything that a plugin's process had sent, and only then say that it has ended."""
@@ -298,7 +299,7 @@ class Reactor:
                 message = decode_event(received.header, received.payload)
                 hello = decode_hello(message.payload) if message.kind is EventKind.PLUGIN_STARTED else None
             except ProtocolError as error:
-                self._say("warning", f"{plugin_id}: skipped an event: {error}")
+                self._say("warning", f"{plugin_id}: skipped an event: {error}", plugin_id)
                 continue
             child = self._children.get(plugin_id)
             is_ours = child is not None and belongs_to(received.pid, child.pid)

@@ -14,11 +14,11 @@ from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.children import Children
-from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
+from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
@@ -48,7 +48,7 @@ class Session:
         poller: Where descriptors are watched.
         children: The plugins' processes.
         signals: What stops it.
-        console: Where the operator is told things.
+        log: Where the operator is told things, on the terminal and on disk.
         started_at: Seconds of the monotonic clock.
     """
 
@@ -59,7 +59,7 @@ class Session:
     poller: Poller
     children: Children
     signals: StopSignals
-    console: Console
+    log: LogHub
     started_at: float
 
     def status(self) -> SupervisorStatus:
@@ -96,7 +96,7 @@ def open_session(
     plugins: Sequence[PluginSpec],
     *,
     domain: str | None,
-    console: Console,
+    log: LogHub,
     emit: Callable[[int, Record], None],
     verbose: bool,
 ) -> Iterator[Session]:
@@ -106,7 +106,7 @@ def open_session(
         manifest: Whose plugins to run.
         plugins: Which of them.
         domain: The name of the domain to share memory in; None for one of its own.
-        console: Where the operator is told things.
+        log: Where the operator is told things; whoever made it closes it.
         emit: Takes each record, with the client that it is for.
         verbose: Whether iceoryx2's log lines are wanted, here and in the plugins.
 
@@ -147,10 +147,10 @@ def open_session(
 
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout, jitter=random.random)
-        pump = OutputPump(poller, console.line)
+        pump = OutputPump(poller, log.printed)
         children = Children(poller, guard, variables, pump, limits)
         plugin_ids = [spec.id for spec in plugins]
-        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, console.say, slots)
+        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, log.say, slots)
         stack.callback(reactor.close)
         signals = StopSignals(
             poller,
@@ -158,7 +158,7 @@ def open_session(
             lambda: reactor.post(KillAsked()),
         )
         stack.callback(signals.close)
-        yield Session(manifest, folder, machine, reactor, poller, children, signals, console, time.monotonic())
+        yield Session(manifest, folder, machine, reactor, poller, children, signals, log, time.monotonic())
 
 
 def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
