@@ -16,11 +16,13 @@ from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.launch import Launcher
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
+from malbox_cli.supervisor.processes import subreaper
 from malbox_cli.supervisor.reactor import Reactor
 from malbox_cli.supervisor.run_folder import RunFolder
 from malbox_cli.supervisor.signals import StopSignals
@@ -99,8 +101,12 @@ def open_session(
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
-        guard = Guard(folder.path, folder.domain.prefix, folder.lock)
+        guard = Guard(folder.path, folder.domain.prefix, folder.lock, folder.nonce)
         stack.callback(guard.done)
+        # It comes up while the ports are made.
+        launcher = Launcher(folder.nonce)
+        stack.callback(launcher.close)
+        stack.enter_context(subreaper())
         poller = Poller()
         stack.callback(poller.close)
 
@@ -123,7 +129,7 @@ def open_session(
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
         pump = OutputPump(poller, console.line)
-        children = Children(poller, guard, variables, pump, limits)
+        children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, console.say)
         reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say)
         stack.callback(reactor.close)
         signals = StopSignals(
