@@ -7,15 +7,18 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.supervisor.cgroups import Cgroups, kill_group, remove
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.kernel_kills import kills_for_memory, why_killed
 from malbox_cli.supervisor.launch import Launcher
 from malbox_cli.supervisor.limits import settings_of
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
-from malbox_cli.supervisor.processes import Child, wait_for_end
+from malbox_cli.supervisor.processes import Child, SpawnError, wait_for_end
 from malbox_cli.supervisor.strays import to_mark
 from malbox_cli.supervisor.sweep import Family, Sweeper
 
@@ -42,11 +45,13 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """A plugin's process, and what its start had to do with it."""
+    """A plugin's process, what it was started with, and how many the kernel had killed for want of memory then."""
 
     child: Child
     spec: PluginSpec
     instance: str
+    group: Path | None
+    kills_before: int
 
 
 def _ignore(plugin_id: str) -> None:
@@ -65,6 +70,7 @@ class Children:
         pump: Where what they print is read.
         descriptor_limits: The soft and hard limit on open descriptors that a plugin gets; ours are raised.
         say: Takes what an operator should know: a level and a text.
+        groups: Our control group, where it was divided up.
 
     Attributes:
         on_end: Called with a plugin's id when its process has ended, before `reap`.
@@ -80,6 +86,7 @@ class Children:
         pump: OutputPump,
         descriptor_limits: tuple[int, int],
         say: Callable[[str, str], None],
+        groups: Cgroups | None = None,
     ) -> None:
         self.on_end: Callable[[str], None] = _ignore
         self._poller = poller
@@ -90,6 +97,8 @@ class Children:
         self._pump = pump
         self._descriptor_limits = descriptor_limits
         self._say = say
+        self._groups = groups
+        self._spawns = 0
         self._lives: dict[str, _Life] = {}
         self._sweeper = Sweeper(nonce, poller, self._kept, say)
 
@@ -107,8 +116,17 @@ class Children:
         instance = secrets.token_hex(8)
         environment = _environment_of(spec, self._variables(spec, instance))
         settings = settings_of(spec.limits, self._descriptor_limits, lambda number: resource.getrlimit(number)[1])
-        child = self._launcher.spawn(spec, environment, settings)
-        self._lives[spec.id] = _Life(child, spec, instance)
+        kills_before = kills_for_memory()
+        group = self._make_group(spec)
+        try:
+            child = self._launcher.spawn(
+                spec, environment, settings, None if group is None else str(group / "cgroup.procs")
+            )
+        except SpawnError:
+            if group is not None:
+                remove(group)
+            raise
+        self._lives[spec.id] = _Life(child, spec, instance, group, kills_before)
         self._guard.spawned(child.pid)
         self._poller.add(child.pidfd, lambda: self.on_end(spec.id))
         self._pump.open(spec.id, child.output)
@@ -135,9 +153,14 @@ class Children:
         family = Family(plugin_id, to_mark(self._nonce, child.number), child.pid, life.instance)
         self._sweeper.reap_ended(family)  # what had ended by itself was not left
         status = child.reap()
+        if life.group is not None:
+            kill_group(life.group)
         self._sweeper.sweep(family)
+        note = ""
+        if not child.was_killed:
+            note = why_killed(status, life.spec.limits, child.cpu_seconds, life.kills_before, life.group)
         self._let_go(plugin_id)
-        return Ending(child.pid, status)
+        return Ending(child.pid, status, note)
 
     def look_after(self) -> None:
         """Reap what the plugins' processes had started, outlived by it, and ended since. Does not block."""
@@ -160,9 +183,21 @@ class Children:
             self._say("error", f"{plugin_id}: process {child.pid} does not die, the kernel holds it")
             self._let_go(plugin_id)
 
+    def _make_group(self, spec: PluginSpec) -> Path | None:
+        if self._groups is None:
+            return None
+        self._spawns += 1
+        try:
+            return self._groups.make(spec.id, self._spawns, spec.limits)
+        except OSError as error:
+            raise SpawnError(f"cannot start {spec.argv[0]}: no control group for it: {error.strerror}") from error
+
     def _let_go(self, plugin_id: str) -> None:
-        child = self._lives[plugin_id].child
+        life = self._lives[plugin_id]
+        child = life.child
         self._pump.finish(plugin_id)
+        if life.group is not None:
+            remove(life.group)
         del self._lives[plugin_id]
         self._poller.remove(child.pidfd)
         child.close()

@@ -46,6 +46,7 @@ class Child:
         pidfd: Becomes readable when it ends.
         output: The read end of its standard output and error, not blocking.
         number: Which of the run's spawns it was; everything that it starts is marked with that.
+        was_killed: Whether we sent it SIGKILL while it lived.
         cpu_seconds: What it had of the processors, once it is reaped.
     """
 
@@ -53,15 +54,20 @@ class Child:
     pidfd: int
     output: int
     number: int
+    was_killed: bool = False
     cpu_seconds: float = 0.0
 
     @property
     def has_ended(self) -> bool:
         """Whether it has ended, so that `reap` does not wait."""
-        return bool(select.select([self.pidfd], [], [], 0)[0])
+        poll = select.poll()  # not select: the supervisor of many plugins has more descriptors than that takes
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def signal(self, number: int) -> None:
         """Send a signal to its whole group; one that is gone, or has become another user's, is no error."""
+        if number == signal.SIGKILL and not self.has_ended:
+            self.was_killed = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 

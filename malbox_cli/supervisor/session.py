@@ -11,6 +11,7 @@ from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
+from malbox_cli.supervisor.cgroups import control_groups
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
@@ -101,6 +102,7 @@ def open_session(
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
+        groups = stack.enter_context(control_groups(plugins, folder.nonce, console.say))
         guard = Guard(folder.path, folder.domain.prefix, folder.lock, folder.nonce)
         stack.callback(guard.done)
         # It comes up while the ports are made.
@@ -129,7 +131,7 @@ def open_session(
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
         pump = OutputPump(poller, console.line)
-        children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, console.say)
+        children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, console.say, groups)
         reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say)
         stack.callback(reactor.close)
         signals = StopSignals(
