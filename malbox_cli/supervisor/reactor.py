@@ -127,6 +127,8 @@ class Reactor:
                 self._drain_events(plugin_id)
         if self._slots.are_taken:
             self._take_beats(wakes)
+        if look_everywhere:
+            self._children.look_after()
         self._poller.dispatch()
         deadline = self._next_deadline()
         if deadline is not None and deadline <= time.monotonic():
@@ -281,11 +283,12 @@ class Reactor:
 
     def _child_ended(self, plugin_id: str) -> None:
         """Take in everything that a plugin's process had sent, and only then say that it has ended."""
-        pid, status = self._children.reap(plugin_id)
+        ending = self._children.reap(plugin_id)
         self._streams.drain_dead(plugin_id)
         self._drain_events(plugin_id)
         self._health.forget(plugin_id)
-        self.handle(events.ProcessExited(plugin_id, pid, status, self._pump.last_lines(plugin_id)))
+        last_lines = self._pump.last_lines(plugin_id)
+        self.handle(events.ProcessExited(plugin_id, ending.pid, ending.status, last_lines, ending.memory_note))
 
     def _take_beats(self, wakes: Mapping[int, int]) -> None:
         for event_id in wakes:

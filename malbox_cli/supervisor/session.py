@@ -13,11 +13,13 @@ from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
+from malbox_cli.supervisor.cgroups import control_groups
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
+from malbox_cli.supervisor.launch import Launcher
 from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
@@ -25,6 +27,7 @@ from malbox_cli.supervisor.ownership import make_state_folder
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
+from malbox_cli.supervisor.processes import subreaper
 from malbox_cli.supervisor.reactor import Reactor
 from malbox_cli.supervisor.run_folder import RunFolder
 from malbox_cli.supervisor.signals import StopSignals
@@ -119,8 +122,13 @@ def open_session(
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
-        guard = Guard(folder.path, folder.domain.prefix, folder.lock)
+        groups = stack.enter_context(control_groups(plugins, folder.nonce, log.say))
+        guard = Guard(folder.path, folder.domain.prefix, folder.lock, folder.nonce)
         stack.callback(guard.done)
+        # It comes up while the ports are made.
+        launcher = Launcher(folder.nonce)
+        stack.callback(launcher.close)
+        stack.enter_context(subreaper())
         poller = Poller()
         stack.callback(poller.close)
 
@@ -148,7 +156,7 @@ def open_session(
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout, jitter=random.random)
         pump = OutputPump(poller, log.printed)
-        children = Children(poller, guard, variables, pump, limits)
+        children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, log.say, groups)
         plugin_ids = [spec.id for spec in plugins]
         reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, log.say, slots)
         stack.callback(reactor.close)
