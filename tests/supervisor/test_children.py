@@ -9,7 +9,7 @@ import termios
 from collections.abc import Iterator
 
 import pytest
-from process_rig import Rig, is_gone, open_rig, python, wait_until
+from children_rig import Rig, is_gone, open_rig, python, wait_until
 
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.output_pump import READ_BYTES
