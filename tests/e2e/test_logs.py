@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 from collections.abc import Iterator
@@ -180,6 +181,20 @@ def test_without_a_log_and_with_a_name_that_is_none_one_message_says_so(place: P
     assert other.code == 1
     assert "there is no log of raises in" in other.err
     assert place.malbox("logs", "x*").code == 2
+
+
+def test_no_plugin_can_be_called_as_malbox_calls_itself(place: Place) -> None:
+    echo = Path(__file__).with_name("plugins") / "echo"
+    manifest = place.manifest(malbox={"path": str(echo)})
+
+    done = place.malbox("check", "-f", manifest)
+
+    assert done.code == 2
+    assert "plugins.malbox" in done.out
+    assert "rename the table" in done.out
+    shutil.copytree(echo, place.folder / "mine" / "malbox")
+    assert place.malbox("init", "mine", "-f", "other.toml").code == 0
+    assert place.malbox("check", "-f", "other.toml").code == 0
 
 
 @pytest.mark.parametrize(
