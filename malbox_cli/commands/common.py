@@ -4,6 +4,7 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,10 +52,15 @@ class FollowCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Call each ``-f`` by its long name."""
         end = args.index("--") if "--" in args else len(args)
-        named = [
-            arg if arg != "-f" else "--manifest" if _is_file(following) else "--follow"
-            for arg, following in zip(args[:end], [*args[1:], ""], strict=False)
-        ]
+        named: list[str] = []
+        for arg, following in pairwise([*args[:end], ""]):
+            joined = arg[2:]  # as in -fplugins.toml and -fn
+            if not arg.startswith("-f"):
+                named.append(arg)
+            elif joined:
+                named += ["--manifest", joined] if _is_file(joined) else ["--follow", f"-{joined}"]
+            else:
+                named.append("--manifest" if _is_file(following) else "--follow")
         return super().parse_args(ctx, named + args[end:])
 
 

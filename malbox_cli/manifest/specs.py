@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_STATE_DIR",
     "DEFAULT_STOP_TIMEOUT",
     "DEFAULT_TASK_TIMEOUT",
+    "OWN_NAME",
     "DeclaredResult",
     "Limits",
     "Location",
@@ -42,6 +43,9 @@ DEFAULT_STASH_THRESHOLD = 1 << 20
 
 DEFAULT_STATE_DIR = ".malbox"
 """The folder of the ledger, the results and the logs, below the manifest's."""
+
+OWN_NAME = "malbox"
+"""What malbox itself is called beside its plugins, in logs and on the terminal; so no plugin may be called so."""
 
 Severity = Literal["error", "note"]
 
