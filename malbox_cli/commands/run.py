@@ -58,6 +58,6 @@ def command(
     try:
         code = run_once(manifest, specs, paths, console, take, config=settings, timeout=timeout, verbose=verbose)
     finally:
+        console.close()  # first: taking the bars away erases what is printed at the same moment
         printer.close()
-        console.close()
     ctx.exit(code)
