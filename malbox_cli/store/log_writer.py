@@ -79,7 +79,8 @@ class LogWriter:
         lost = self._lost.pop(plugin, 0)
         if lost:
             text = f"{count_of_lines(lost)} lost: {self._error}\n"
-            entries = [LogEntry(time.time_ns() // 1000, plugin, "warning", text.encode()), *entries]
+            at = entries[0].at if entries else time.time_ns() // 1000
+            entries = [LogEntry(at, plugin, "warning", text.encode()), *entries]
         name = plugin or OWN_NAME
         written, error = append(self._folder, name, map(to_block, entries))
         if error is None:
