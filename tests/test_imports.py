@@ -42,6 +42,7 @@ PURE = (
     "malbox_cli/store/log_format.py",
     "malbox_cli/store/names.py",
     "malbox_cli/supervisor/actions.py",
+    "malbox_cli/supervisor/allowance.py",
     "malbox_cli/supervisor/desk.py",
     "malbox_cli/supervisor/events.py",
     "malbox_cli/supervisor/exit_status.py",

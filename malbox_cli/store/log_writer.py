@@ -13,7 +13,7 @@ from malbox_cli.store.log_queue import LogQueue, count_of_lines
 __all__ = ["LogWriter"]
 
 MAX_BYTES = 8 << 20
-MAX_LINES = 200_000
+MAX_LINES = 500_000
 GATHER_SECONDS = 0.02
 """How long lines are let to gather after some were written, so that a flood of them is written in large pieces."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0

@@ -18,8 +18,8 @@ from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.output_pump import READ_BYTES, OutputPump
 from malbox_cli.supervisor.poller import Poller
 
-LINES = 60_000
-"""Empty ones, which are the most that a pipe can hold."""
+LINES = 200_000
+"""Empty ones, more than a pipe holds by itself."""
 
 
 class NoGuard:
@@ -72,6 +72,7 @@ def waiting_in(pipe: int) -> int:
 
 def test_a_flood_of_lines_has_its_share_of_a_turn_and_none_is_lost(family: Family) -> None:
     output = family.start(f"import os, signal; os.write(1, b'\\n' * {LINES}); signal.pause()")
+    fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 1 << 20)
     while waiting_in(output) < LINES:
         assert select.select([output], [], [], 20)[0]
         os.sched_yield()
