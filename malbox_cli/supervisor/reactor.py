@@ -129,6 +129,7 @@ class Reactor:
             self._take_beats(wakes)
         if look_everywhere:
             self._children.look_after()
+        self._pump.resume(now)
         self._poller.dispatch()
         deadline = self._next_deadline()
         if deadline is not None and deadline <= time.monotonic():
@@ -172,10 +173,10 @@ class Reactor:
     def _wait_time(self) -> float:
         if self._streams.has_more:
             return 0.0
-        deadline = self._next_deadline()
-        if deadline is None:
+        deadlines = [at for at in (self._next_deadline(), self._pump.next_deadline()) if at is not None]
+        if not deadlines:
             return SAFETY_NET_SECONDS
-        return min(SAFETY_NET_SECONDS, max(0.0, deadline - time.monotonic()))
+        return min(SAFETY_NET_SECONDS, max(0.0, min(deadlines) - time.monotonic()))
 
     def _next_deadline(self) -> float | None:
         """Return the machine's next deadline, which changes only when it decides something."""
