@@ -77,6 +77,11 @@ class Children:
         if child is not None:
             child.signal(number)
 
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the group of every plugin that has a process."""
+        for child in self._children.values():
+            child.signal(number)
+
     def reap(self, plugin_id: str) -> tuple[int, ExitStatus]:
         """Return the pid and the status of a process that has ended, after handing on the last that it printed.
 

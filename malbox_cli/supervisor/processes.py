@@ -13,7 +13,7 @@ from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["Child", "SpawnError", "belongs_to", "reap_helper", "spawn", "spawn_helper"]
+__all__ = ["Child", "SpawnError", "belongs_to", "reap_helper", "spawn", "spawn_helper", "stop_ourselves"]
 
 
 class SpawnError(MalboxError):
@@ -127,6 +127,19 @@ def reap_helper(helper: subprocess.Popen[bytes], patience: float) -> None:
     except subprocess.TimeoutExpired:
         helper.kill()
         helper.wait()
+
+
+def stop_ourselves() -> None:
+    """Stop this process as Ctrl-Z does, and return when it goes on; to be called on the main thread.
+
+    In a group that no shell looks after nothing happens: nobody would let it go on.
+    """
+    handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    try:
+        # To this very thread: another one might be stopped a moment later, and we would go on until then.
+        signal.raise_signal(signal.SIGTSTP)
+    finally:
+        signal.signal(signal.SIGTSTP, handler)
 
 
 def belongs_to(pid: int, session: int) -> bool:

@@ -4,7 +4,6 @@ It decides nothing itself. Threads of the store and of the samples answer throug
 """
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
 from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.clock import Clock
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
@@ -35,6 +35,10 @@ WAKEFUL_SECONDS = 150e-6
 """How long it stays awake once it sent a task: going to sleep and being woken takes longer than an empty task does."""
 
 
+def _seldom() -> float:
+    return SAFETY_NET_SECONDS
+
+
 class Reactor:
     """Joins the machine to the ports, the processes and the store.
 
@@ -48,6 +52,10 @@ class Reactor:
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
         say: Takes what an operator should know: a level and a text.
+        clock: What the machine knows the time from; by default one of its own.
+
+    Attributes:
+        beat: Called at the end of each turn; it returns in how many seconds at the latest it wants to be called again.
     """
 
     def __init__(
@@ -61,7 +69,9 @@ class Reactor:
         store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
         emit: Callable[[int, Record], None],
         say: Callable[[str, str], None],
+        clock: Clock | None = None,
     ) -> None:
+        self.beat: Callable[[], float] = _seldom
         self._machine = machine
         self._specs: Mapping[str, PluginSpec] = {spec.id: spec for spec in specs}
         self._ports = ports
@@ -70,6 +80,7 @@ class Reactor:
         self._pump = pump
         self._emit = emit
         self._say = say
+        self._clock = Clock() if clock is None else clock
         self._inbox: deque[events.Event | Written] = deque()
         self._inbox_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._queue: deque[events.Event] = deque()
@@ -78,6 +89,7 @@ class Reactor:
         self._look_everywhere_at = 0.0
         self._deadline: float | None = None
         self._deadline_is_known = False
+        self._longest_wait = SAFETY_NET_SECONDS
         for plugin_id in self._specs:
             ports.add_plugin(plugin_id)
         poller.add(self._inbox_fd, self._read_inbox)
@@ -90,16 +102,18 @@ class Reactor:
     def run_until(self, is_over: Callable[[], bool]) -> None:
         """Run until `is_over`, which is asked after every turn."""
         while not is_over():
-            if time.monotonic() < self._awake_until:
+            if self._clock.now() < self._awake_until:
                 os.sched_yield()
             else:
-                self._ports.wait(self._wait_time())
+                seconds = self._wait_time()
+                self._clock.expect(seconds)
+                self._ports.wait(seconds)
             self.turn()
 
     def turn(self) -> None:
         """Deal with everything that has happened, as far as fairness allows. Does not block."""
         wakes = self._ports.take_wakes()
-        now = time.monotonic()
+        now = self._clock.now()
         look_everywhere = now >= self._look_everywhere_at
         if look_everywhere:
             self._look_everywhere_at = now + SAFETY_NET_SECONDS
@@ -110,8 +124,9 @@ class Reactor:
                 self._drain_events(plugin_id)
         self._poller.dispatch()
         deadline = self._next_deadline()
-        if deadline is not None and deadline <= time.monotonic():
+        if deadline is not None and deadline <= self._clock.now():
             self.handle(events.Tick())
+        self._longest_wait = min(SAFETY_NET_SECONDS, self.beat())
 
     def post(self, event: events.Event | Written) -> None:
         """Hand in an event from another thread."""
@@ -130,7 +145,7 @@ class Reactor:
         self._deadline_is_known = False
         try:
             while self._queue:
-                for action in self._machine.handle(self._queue.popleft(), time.monotonic()):
+                for action in self._machine.handle(self._queue.popleft(), self._clock.now()):
                     self._do(action)
         finally:
             self._handling = False
@@ -152,8 +167,8 @@ class Reactor:
             return 0.0
         deadline = self._next_deadline()
         if deadline is None:
-            return SAFETY_NET_SECONDS
-        return min(SAFETY_NET_SECONDS, max(0.0, deadline - time.monotonic()))
+            return self._longest_wait
+        return min(self._longest_wait, max(0.0, deadline - self._clock.now()))
 
     def _next_deadline(self) -> float | None:
         """Return the machine's next deadline, which changes only when it decides something."""
@@ -179,7 +194,7 @@ class Reactor:
                 self._streams.grant(action.task_id)
             case actions.SendTask():
                 self._streams.send_task(action)
-                self._awake_until = time.monotonic() + WAKEFUL_SECONDS
+                self._awake_until = self._clock.now() + WAKEFUL_SECONDS
             case actions.CloseTask():
                 self._streams.close_task(action.task_id)
             case actions.StorePiece():

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from malbox_cli.control.messages import PluginStatus, SupervisorStatus
@@ -12,10 +12,12 @@ from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.clock import Clock
 from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.job_control import JobControl
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
@@ -44,7 +46,8 @@ class Session:
         children: The plugins' processes.
         signals: What stops it.
         console: Where the operator is told things.
-        started_at: Seconds of the monotonic clock.
+        clock: What the machine knows the time from.
+        started_at: Seconds of that clock.
     """
 
     manifest: Manifest
@@ -55,18 +58,19 @@ class Session:
     children: Children
     signals: StopSignals
     console: Console
+    clock: Clock
     started_at: float
 
     def status(self) -> SupervisorStatus:
         """Return how everything is now."""
-        now = time.monotonic()
+        age = self.clock.age
         domain = self.folder.domain
         return SupervisorStatus(
             pid=os.getpid(),
-            uptime=round(now - self.started_at, 3),
+            uptime=round(age(self.started_at), 3),
             domain="default" if domain.is_default else self.folder.path.name,
             manifest=str(self.manifest.path),
-            plugins=tuple(_status_of(plugin, now) for plugin in self.machine.plugins),
+            plugins=tuple(_status_of(plugin, age) for plugin in self.machine.plugins),
         )
 
 
@@ -95,14 +99,13 @@ def open_session(
     """
     silence_log(verbose=verbose)
     make_state_folder(manifest.state_dir)
-    with ExitStack() as stack:
+    clock = Clock()
+    with closing(Poller()) as poller, closing(StopSignals(poller)) as signals, ExitStack() as stack:
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
         guard = Guard(folder.path, folder.domain.prefix, folder.lock)
         stack.callback(guard.done)
-        poller = Poller()
-        stack.callback(poller.close)
 
         def variables(spec: PluginSpec, instance: str) -> Mapping[str, str]:
             return PluginEnvironment(
@@ -120,22 +123,25 @@ def open_session(
         def store(reactor: Reactor) -> tuple[ResultWriter, SampleReader]:
             return ResultWriter(results, reactor.post), SampleReader(reactor.post)
 
+        signals.check()
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
         pump = OutputPump(poller, console.line)
         children = Children(poller, guard, variables, pump, limits)
-        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say)
+        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say, clock)
         stack.callback(reactor.close)
-        signals = StopSignals(
-            poller,
+        job_control = JobControl(children, clock)
+        stack.callback(job_control.close)
+        signals.listen(
             lambda name: reactor.post(StopAsked(f"{name} (once more to kill)")),
             lambda: reactor.post(KillAsked()),
+            job_control.look,
         )
-        stack.callback(signals.close)
-        yield Session(manifest, folder, machine, reactor, poller, children, signals, console, time.monotonic())
+        stack.callback(signals.deafen)
+        yield Session(manifest, folder, machine, reactor, poller, children, signals, console, clock, clock.now())
 
 
-def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
+def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginStatus:
     last_exit = plugin.last_exit
     counts = plugin.counts
     return PluginStatus(
@@ -145,10 +151,10 @@ def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
         state=plugin.state.value,
         reason=plugin.reason,
         pid=plugin.pid,
-        uptime=None if plugin.pid is None or plugin.spawned_at is None else round(now - plugin.spawned_at, 3),
+        uptime=None if plugin.pid is None or plugin.spawned_at is None else round(age(plugin.spawned_at), 3),
         restarts=plugin.restarts,
         last_exit=None if last_exit is None else {"code": last_exit.code, "signal": last_exit.signal},
-        ready_at=None if plugin.ready_at is None else round(time.time() - (now - plugin.ready_at), 3),
+        ready_at=None if plugin.ready_at is None else round(time.time() - age(plugin.ready_at), 3),
         tasks={
             "queued": len(plugin.queue),
             "running": int(plugin.running is not None),
