@@ -42,7 +42,9 @@ def test_the_readme_names_every_command(command: str) -> None:
     assert f"malbox {command}" in README
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/manifest.md", "docs/protocol.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/architecture.md", "docs/manifest.md", "docs/protocol.md", "docs/systemd.md"]
+)
 def test_the_links_of_a_document_lead_somewhere(document: str) -> None:
     file = TOP / document
     for target in re.findall(r"\]\((?!http)([^)#]+)", file.read_text(encoding="utf-8")):

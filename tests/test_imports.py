@@ -48,6 +48,7 @@ PURE = (
     "malbox_cli/supervisor/machine.py",
     "malbox_cli/supervisor/plugin_state.py",
     "malbox_cli/supervisor/plugins.py",
+    "malbox_cli/supervisor/service_status.py",
     "malbox_cli/supervisor/tasks.py",
 )
 """What decides or knows formats: no I/O, no clock, no thread, no log. A folder ends in a slash."""
@@ -67,6 +68,7 @@ MAY_IMPORT = {
     "psutil": ("malbox_cli/commands/",),
     "rich": ("malbox_cli/commands/", "malbox_cli/output/"),
     "sqlite3": (),
+    "systemd_watchdog": ("malbox_cli/supervisor/systemd.py",),
 }
 """Foreign modules, and the files (or folders, or beginnings of names) that meet them."""
 

@@ -12,7 +12,9 @@ from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.events import CancelAsked, ClientLeft, StartAsked, StopAsked, Submit
 from malbox_cli.supervisor.ownership import Owner, Ownership
 from malbox_cli.supervisor.plugin_state import PluginState
+from malbox_cli.supervisor.service_report import ServiceReport
 from malbox_cli.supervisor.session import Session, open_session
+from malbox_cli.supervisor.systemd import Systemd
 
 __all__ = ["serve"]
 
@@ -25,6 +27,7 @@ def serve(manifest: Manifest, plugins: Sequence[PluginSpec], console: Console, *
         MalboxError: The supervisor could not be put together.
     """
     ownership = Ownership.take(manifest.state_dir, manifest.path)
+    systemd = Systemd.of_environment(console.say)
     try:
         server: list[ControlServer] = []
 
@@ -35,6 +38,8 @@ def serve(manifest: Manifest, plugins: Sequence[PluginSpec], console: Console, *
             manifest, plugins, domain=manifest.domain, console=console, emit=emit, verbose=verbose
         ) as session:
             server.append(_control_server(session, server))
+            if systemd.is_there:
+                session.reactor.beat = ServiceReport(systemd, session.machine).turn
             try:
                 ownership.announce(Owner(os.getpid(), str(session.folder.socket)))
                 console.say("info", f"supervising {manifest.path} (process {os.getpid()})")
@@ -48,6 +53,7 @@ def serve(manifest: Manifest, plugins: Sequence[PluginSpec], console: Console, *
                 server[0].close()
             return _exit_code(session)
     finally:
+        systemd.close()
         ownership.release()
 
 

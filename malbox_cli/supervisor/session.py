@@ -26,6 +26,7 @@ from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
 from malbox_cli.supervisor.run_folder import RunFolder
 from malbox_cli.supervisor.signals import StopSignals
+from malbox_cli.supervisor.systemd import forget_systemd
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.ports.iceoryx import silence_log
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
@@ -98,6 +99,7 @@ def open_session(
         MalboxError: It could not be put together; the text says what is in the way.
     """
     silence_log(verbose=verbose)
+    forget_systemd(os.environ)
     make_state_folder(manifest.state_dir)
     clock = Clock()
     with closing(Poller()) as poller, closing(StopSignals(poller)) as signals, ExitStack() as stack:
