@@ -13,11 +13,17 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "check": "Read a manifest and print every problem in it.",
     "down": "Stop the supervisor of a manifest.",
+    "events": "Show how the plugins of a running supervisor stand, and what changes.",
     "init": "Write a manifest from the plugin folders that are there.",
+    "reload": "Have a running supervisor read its manifest again.",
+    "restart": "Restart plugins of a running supervisor.",
     "run": "Run plugins on samples, once; nothing else has to be running.",
     "send-task": "Give one sample to a plugin of a running supervisor.",
+    "start": "Start plugins of a running supervisor.",
     "status": "Show the plugins of a running supervisor.",
+    "stop": "Stop plugins of a running supervisor.",
     "up": "Run the plugins of a manifest until stopped.",
+    "wait": "Wait until plugins of a running supervisor are READY.",
 }
 
 EXIT_INTERRUPTED = 130

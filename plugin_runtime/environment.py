@@ -1,15 +1,16 @@
 """What a process learns from its environment: whose plugin it is, and what its supervisor offers on top."""
 
 import json
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from plugin_runtime.errors import EnvironmentProblem
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
-from plugin_runtime.wire.names import is_plugin_id
+from plugin_runtime.wire.names import BEAT_SLOTS, is_plugin_id
 
-__all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "PluginEnvironment"]
+__all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "SET_BY_SUPERVISOR", "PluginEnvironment"]
 
 PROTOCOL_VERSION = 1
 """The version of the extensions to the protocol that this runtime speaks."""
@@ -25,10 +26,25 @@ DOMAIN_ROOT = "MALBOX_DOMAIN_ROOT"
 DOMAIN_PREFIX = "MALBOX_DOMAIN_PREFIX"
 CONFIG = "MALBOX_CONFIG"
 FILE_REF_THRESHOLD = "MALBOX_FILE_REF_THRESHOLD"
+ICEORYX2 = "MALBOX_ICEORYX2"
+HEARTBEAT = "MALBOX_HEARTBEAT"
 VERBOSE = "MALBOX_VERBOSE"
+
+SET_BY_SUPERVISOR = frozenset(
+    {
+        *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
+        VERBOSE,
+    }
+)
+"""What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""
 
 MAX_DIGITS = 19
 """Digits below which a number fits 64 bits."""
+
+LEAST_HEARTBEAT = 0.01
+"""Seconds between two heartbeats below which a plugin would be busy with nothing else."""
+
+_HEARTBEAT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,20})?) ([0-9]{1,3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +58,9 @@ class PluginEnvironment:
         domain: Where the services are.
         config: What `Plugin.on_start` gets.
         file_ref_threshold: Bytes up to which a file is pushed as bytes.
+        iceoryx2: The release of iceoryx2 that the supervisor loaded; empty where that is not known.
+        heartbeat: Seconds between two heartbeats of the loop; None where nobody asks for them.
+        heartbeat_slot: Which slot's heartbeats they are.
         verbose: Whether iceoryx2's own log lines are wanted.
     """
 
@@ -51,6 +70,9 @@ class PluginEnvironment:
     domain: Domain = DEFAULT_DOMAIN
     config: Mapping[str, str] = field(default_factory=dict)
     file_ref_threshold: int = DEFAULT_FILE_REF_THRESHOLD
+    iceoryx2: str = ""
+    heartbeat: float | None = None
+    heartbeat_slot: int = 0
     verbose: bool = False
 
     @property
@@ -75,6 +97,7 @@ class PluginEnvironment:
             raise EnvironmentProblem(f"{PLUGIN_ID}={plugin_id!r} is not an id: use letters, digits, '-' and '_'")
         if environ.get(PROTOCOL) != str(PROTOCOL_VERSION):
             return cls(plugin_id=plugin_id)
+        heartbeat, heartbeat_slot = _heartbeat(environ)
         return cls(
             plugin_id=plugin_id,
             supervisor_pid=_number(environ, SUPERVISOR_PID, least=1),
@@ -82,6 +105,9 @@ class PluginEnvironment:
             domain=_domain(environ),
             config=_config(environ),
             file_ref_threshold=_number(environ, FILE_REF_THRESHOLD, DEFAULT_FILE_REF_THRESHOLD),
+            iceoryx2=environ.get(ICEORYX2, ""),
+            heartbeat=heartbeat,
+            heartbeat_slot=heartbeat_slot,
             verbose=environ.get(VERBOSE) == "1",
         )
 
@@ -99,6 +125,10 @@ class PluginEnvironment:
             DOMAIN_ROOT: self.domain.root,
             DOMAIN_PREFIX: self.domain.prefix,
         }
+        if self.iceoryx2:
+            variables[ICEORYX2] = self.iceoryx2
+        if self.heartbeat is not None:
+            variables[HEARTBEAT] = f"{self.heartbeat!r} {self.heartbeat_slot}"
         if self.verbose:
             variables[VERBOSE] = "1"
         return variables
@@ -111,6 +141,19 @@ def _number(environ: Mapping[str, str], key: str, default: int | None = None, le
     if not (text.isascii() and text.isdigit() and len(text) < MAX_DIGITS and int(text) >= least):
         raise EnvironmentProblem(f"{key}={reprlib.repr(text)} is not a number from {least} up")
     return int(text)
+
+
+def _heartbeat(environ: Mapping[str, str]) -> tuple[float | None, int]:
+    text = environ.get(HEARTBEAT, "")
+    if not text:
+        return None, 0
+    found = _HEARTBEAT.fullmatch(text)
+    if found is None or float(found[1]) < LEAST_HEARTBEAT or int(found[2]) >= BEAT_SLOTS:
+        raise EnvironmentProblem(
+            f"{HEARTBEAT}={reprlib.repr(text)} is not the seconds between two heartbeats, from {LEAST_HEARTBEAT} up, "
+            f"and a slot from 0 to {BEAT_SLOTS - 1}, such as '10 0'"
+        )
+    return float(found[1]), int(found[2])
 
 
 def _domain(environ: Mapping[str, str]) -> Domain:

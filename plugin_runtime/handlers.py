@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["HandlerThread", "describe", "report_to_stderr"]
+__all__ = ["HandlerThread", "describe", "last_line", "report_to_stderr"]
 
 T = TypeVar("T")
 
@@ -91,6 +91,14 @@ def describe(error: BaseException) -> str:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PASSED_OVER):
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+
+
+def last_line(error: BaseException) -> str:
+    """Return the line that an author's exception ends with, as the last of its traceback."""
+    if isinstance(error, SystemExit):
+        return describe(error)
+    lines = "".join(traceback.format_exception_only(error)).split("\n")
+    return next((line for line in reversed(lines) if line.strip()), type(error).__name__)
 
 
 def report_to_stderr(text: str) -> None:

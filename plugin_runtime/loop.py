@@ -3,24 +3,31 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from plugin_runtime.channel import TaskChannel
 from plugin_runtime.environment import PluginEnvironment
-from plugin_runtime.errors import MalboxError, ProtocolError, TransportError
+from plugin_runtime.errors import MalboxError, ProtocolError
 from plugin_runtime.event import Event
-from plugin_runtime.handlers import HandlerThread, describe, report_to_stderr
+from plugin_runtime.handlers import HandlerThread, report_to_stderr
+from plugin_runtime.health_desk import HealthDesk, reply
+from plugin_runtime.jobs import Fatal, PluginJobs
 from plugin_runtime.lifecycle import LifecycleEvent, LifecycleState, next_state
 from plugin_runtime.mailbox import Mailbox
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.ports.base import IncomingRequest, PluginPorts
-from plugin_runtime.task_runner import TaskRunner
 from plugin_runtime.wire.codec import decode_event, decode_request, encode_event, error_frame
 from plugin_runtime.wire.hello import encode_hello
-from plugin_runtime.wire.messages import Cancel, EventKind, EventMessage, Execute, Hello
-from plugin_runtime.wire.names import credit_wake
+from plugin_runtime.wire.messages import (
+    Cancel,
+    EventKind,
+    EventMessage,
+    Execute,
+    HealthAnswer,
+    Hello,
+)
+from plugin_runtime.wire.names import PluginWake, credit_wake
 
 __all__ = ["Outside", "PluginLoop"]
 
@@ -39,6 +46,9 @@ GRACE_WITHOUT_SUPERVISOR_SECONDS = 1.0
 LAST_FRAME_SECONDS = 1.0
 """How long a plugin that is to stop waits for room for the frame that ends its task."""
 
+STOP = int(PluginWake.STOP)
+STOPPING = "the plugin is stopping"
+
 
 class Outside(Protocol):
     """What the loop asks on its turns about the world beside its ports; the answers end its wait."""
@@ -48,13 +58,6 @@ class Outside(Protocol):
 
     def supervisor_ended(self) -> bool:
         """Whether the supervisor's process has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fatal:
-    """Something after which the process cannot do its work."""
-
-    message: str
 
 
 class PluginLoop:
@@ -68,22 +71,22 @@ class PluginLoop:
     """
 
     def __init__(self, plugin: Plugin, ports: PluginPorts, environment: PluginEnvironment, hello: Hello) -> None:
-        self._plugin = plugin
         self._ports = ports
         self._environment = environment
         self._hello = hello
         self._state = LifecycleState.STARTING
         self._handlers = HandlerThread()
-        self._runner = TaskRunner(plugin, self._handlers, environment, self, self._publish)
+        self._inbox: Mailbox[LifecycleEvent | Fatal] = Mailbox()
+        self._jobs = PluginJobs(plugin, self._handlers, environment, self._publish, self._inbox.put)
+        self._health = HealthDesk(plugin, self._handlers)
         self._channels: dict[int, TaskChannel] = {}
         self._changed = threading.Condition(threading.Lock())
         self._early_events: list[Event] = []
-        self._jobs: list[Callable[[], None]] = []
-        self._inbox: Mailbox[LifecycleEvent | Fatal] = Mailbox()
+        self._to_submit: list[Callable[[], None]] = []
         self._safety_net = OWN_SAFETY_NET_SECONDS if environment.supervisor_knows_extensions else SAFETY_NET_SECONDS
+        self._beat_at: float | None = None
         self._give_up_at: float | None = None
         self._failed = False
-        self._was_started = False
 
     @property
     def state(self) -> LifecycleState:
@@ -103,7 +106,7 @@ class PluginLoop:
         """
         self._ports.watch(self._inbox.fd)
         self._handlers.start()
-        self._handlers.submit(self._start)
+        self._handlers.submit(self._jobs.start)
         patience = 0.0
         try:
             while self._state not in (LifecycleState.STOPPED, LifecycleState.FAILED) and not self._failed:
@@ -111,12 +114,15 @@ class PluginLoop:
                 rang = self._turn()
                 if outside is not None:
                     self._look(outside, rang=rang)
-                if self._jobs:
+                if self._to_submit:
                     self._submit_jobs()
+                if self._beat_at is not None:
+                    self._beat(self._beat_at)
                 if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
                     report_to_stderr("a handler did not end in time; giving up on it")
                     return 1
-            patience = GRACE_WITHOUT_SUPERVISOR_SECONDS if self._give_up_at is None else self._wait_time()
+            give_up_at = self._give_up_at or time.monotonic() + GRACE_WITHOUT_SUPERVISOR_SECONDS
+            patience = max(0.0, give_up_at - time.monotonic())
         finally:
             self._ports.unwatch(self._inbox.fd)
             self._inbox.close()
@@ -130,58 +136,11 @@ class PluginLoop:
         if first:
             for channel in self._channels.values():
                 channel.cancel(last_frame_by=time.monotonic() + LAST_FRAME_SECONDS)
-            self._jobs.append(self._stop)
-
-    # What the handlers' thread runs.
-
-    def _start(self) -> None:
-        try:
-            self._handlers.call(self._plugin.on_start, dict(self._environment.config))
-        except BaseException as error:  # noqa: BLE001 - an author's exception, whatever it is
-            report_to_stderr(f"on_start failed: {describe(error)}")
-            self._inbox.put(LifecycleEvent.START_FAILED)
-        else:
-            self._was_started = True
-            self._inbox.put(LifecycleEvent.STARTED)
-
-    def _stop(self) -> None:
-        if not self._was_started:
-            return
-        try:
-            self._handlers.call(self._plugin.on_stop)
-        except BaseException as error:  # noqa: BLE001 - an author's exception, whatever it is
-            report_to_stderr(f"on_stop failed: {describe(error)}")
-        self._inbox.put(LifecycleEvent.STOPPED)
-
-    def _run_task(self, execute: Execute, channel: TaskChannel) -> None:
-        try:
-            self._runner.run(execute, channel)
-        except TransportError as error:
-            self._inbox.put(Fatal(f"cannot say how task {execute.task_id} ended: {error}"))
-
-    def _run_event(self, event: Event) -> None:
-        try:
-            self._handlers.call(self._plugin.on_event, event)
-        except BaseException as error:  # noqa: BLE001 - an author's exception, whatever it is
-            report_to_stderr(f"on_event({event.kind}) failed: {describe(error)}")
-
-    def publish(self, event: Event) -> None:
-        """Publish an event of this plugin; for its context."""
-        self._publish(event.to_message())
-
-    def log_warning(self, message: str) -> None:
-        """Write a warning where the plugin's log goes; for its context."""
-        report_to_stderr(f"warning: {message}")
-
-    def _publish(self, message: EventMessage) -> None:
-        self._ports.publish_event(*encode_event(message))
-
-    # What the loop's thread runs.
+            self._to_submit.append(self._jobs.stop)
 
     def _wait_time(self) -> float:
-        if self._give_up_at is None:
-            return self._safety_net
-        return min(self._safety_net, max(0.0, self._give_up_at - time.monotonic()))
+        due = [at for at in (self._give_up_at, self._beat_at) if at is not None]
+        return min(self._safety_net, max(0.0, min(due) - time.monotonic())) if due else self._safety_net
 
     def _turn(self) -> bool:
         """Deal with everything that has come; return whether the supervisor rang."""
@@ -198,13 +157,22 @@ class PluginLoop:
                 self._take_event(decode_event(received.header, received.payload))
             except ProtocolError as error:
                 report_to_stderr(f"skipped an event of the supervisor: {error}")
+        if STOP in wakes:
+            self.ask_stop()
         return bool(wakes)
 
     def _submit_jobs(self) -> None:
         """Hand on what the turn brought; the last of a turn, so that the handlers' thread finds Python's lock free."""
-        for job in self._jobs:
+        for job in self._to_submit:
             self._handlers.submit(job)
-        self._jobs.clear()
+        self._to_submit.clear()
+
+    def _beat(self, due_at: float) -> None:
+        """Show the supervisor that this thread is alive, where that is due again."""
+        now = time.monotonic()
+        if now >= due_at and self._environment.heartbeat is not None:
+            self._ports.beat(self._environment.heartbeat_slot)
+            self._beat_at = now + self._environment.heartbeat
 
     def _look(self, outside: Outside, *, rang: bool) -> None:
         """Look at the world beside the ports; at its costlier part only where the supervisor did not just show life."""
@@ -226,15 +194,21 @@ class PluginLoop:
                 continue
             self._move(said)
             if said is LifecycleEvent.STARTED and self._state is LifecycleState.READY:
-                self._publish(EventMessage(EventKind.PLUGIN_STARTED, payload=self._greeting()))
-                for event in self._early_events:
-                    self._jobs.append(partial(self._run_event, event))
-                self._early_events.clear()
+                self._say_started()
             elif said is LifecycleEvent.STOPPED:
                 self._publish(EventMessage(EventKind.PLUGIN_STOPPED))
 
-    def _greeting(self) -> bytes:
-        return encode_hello(self._hello) if self._environment.supervisor_knows_extensions else b""
+    def _say_started(self) -> None:
+        environment = self._environment
+        greeting = encode_hello(self._hello) if environment.supervisor_knows_extensions else b""
+        self._publish(EventMessage(EventKind.PLUGIN_STARTED, payload=greeting))
+        if environment.heartbeat is not None:
+            self._beat_at = time.monotonic()
+        self._to_submit += [partial(self._jobs.run_event, event) for event in self._early_events]
+        self._early_events.clear()
+
+    def _publish(self, message: EventMessage) -> None:
+        self._ports.publish_event(*encode_event(message))
 
     def _take_request(self, request: IncomingRequest) -> None:
         try:
@@ -243,21 +217,34 @@ class PluginLoop:
             report_to_stderr(f"refused a request: {error}")
             self._refuse(request, f"the plugin cannot read the request: {error}")
             return
-        running = self._channels.get(decoded.task_id)
-        if isinstance(decoded, Cancel):
+        if isinstance(decoded, Execute):
+            self._take_task(request, decoded)
+        elif isinstance(decoded, Cancel):
             request.close()
-            if running is not None:
+            if (running := self._channels.get(decoded.task_id)) is not None:
                 running.cancel()
-        elif self._state is not LifecycleState.READY:
-            self._refuse(request, "the plugin is stopping")
+        else:
+            self._take_question(request)
+
+    def _take_task(self, request: IncomingRequest, execute: Execute) -> None:
+        task_id = execute.task_id
+        running = self._channels.get(task_id)
+        if self._state is not LifecycleState.READY:
+            self._refuse(request, STOPPING)
         elif running is not None and not running.ended:
-            self._refuse(request, f"task {decoded.task_id} is running already")
+            self._refuse(request, f"task {task_id} is running already")
         else:
             channel = TaskChannel(request, uses_credits=self._ports.uses_credits, changed=self._changed)
             # Those that are over go here and not when they are, because this thread alone changes the table.
-            self._channels = {task_id: other for task_id, other in self._channels.items() if not other.closed}
-            self._channels[decoded.task_id] = channel
-            self._jobs.append(partial(self._run_task, decoded, channel))
+            self._channels = {number: other for number, other in self._channels.items() if not other.closed}
+            self._channels[task_id] = channel
+            self._to_submit.append(partial(self._jobs.run_task, execute, channel))
+
+    def _take_question(self, request: IncomingRequest) -> None:
+        if self._state is not LifecycleState.READY:
+            reply(request, HealthAnswer("unhealthy", STOPPING))
+        elif self._health.take(request):
+            self._to_submit.append(self._health.answer)
 
     def _refuse(self, request: IncomingRequest, reason: str) -> None:
         try:
@@ -275,7 +262,7 @@ class PluginLoop:
         if self._state is LifecycleState.STARTING:
             self._early_events.append(event)
         elif self._state is LifecycleState.READY:
-            self._jobs.append(partial(self._run_event, event))
+            self._to_submit.append(partial(self._jobs.run_event, event))
 
     def _lose_supervisor(self) -> None:
         report_to_stderr(f"the supervisor (process {self._environment.supervisor_pid}) is gone; the plugin ends")

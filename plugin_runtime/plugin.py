@@ -31,5 +31,11 @@ class Plugin:
         """Clean up: called once, after the last task. Raising is logged."""
 
     def health_check(self) -> "HealthStatus | Coroutine[object, object, HealthStatus]":
-        """Say whether the plugin can do its work."""
+        """Say whether the plugin can do its work, as far as that can be told at once.
+
+        The supervisor asks every `health_interval` (30 s by default) once the plugin is READY, and shows what is not
+        healthy with its reason. The check has its turn on the handlers' thread: while a task runs the question waits,
+        and while the check runs tasks do, so keep it short. Raising counts as unhealthy, with the exception as the
+        reason.
+        """
         return HealthStatus.Healthy()

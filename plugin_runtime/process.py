@@ -1,27 +1,34 @@
 """`run`: build the real ports from the environment and run the loop until the plugin has stopped."""
 
+import faulthandler
 import os
 import select
 import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
 from plugin_runtime.environment import PROTOCOL_VERSION, PluginEnvironment
-from plugin_runtime.errors import MalboxError
+from plugin_runtime.errors import MalboxError, TransportError, VersionMismatch
 from plugin_runtime.handlers import report_to_stderr
 from plugin_runtime.log import configure_logging
 from plugin_runtime.loop import PluginLoop
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.ports.base import PluginPorts
+from plugin_runtime.releases import release_of, require_release
 from plugin_runtime.wire.messages import Hello
 
 __all__ = ["run"]
 
-EXTENSIONS = frozenset({"credits", "cancel", "warnings"})
+EXTENSIONS = frozenset({"credits", "cancel", "warnings", "stop", "health", "heartbeat"})
 EXIT_USAGE = 2
+EXIT_OTHER_RELEASE = os.EX_CONFIG
+"""The exit code, 78, of a plugin that cannot talk to its supervisor because their releases of iceoryx2 differ."""
+
+FATAL_SIGNALS = (signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
 
 
 def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> None:
@@ -32,12 +39,16 @@ def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> 
         name: Its name; by default the name of its class.
         version: Its version.
 
+    A fatal signal, SIGABRT too, leaves the traceback of every thread on standard error; a plugin that has set up
+    `faulthandler`, or a handler of its own for one of these signals, is left as it is.
+
     Raises:
         SystemExit: With 0 after an orderly stop, 1 if the plugin could not do its work, 2 if the process was not
-            started as a plugin. Where a handler does not return, or the supervisor is gone, the process ends at once
-            and nothing is raised.
+            started as a plugin, 78 if its release of iceoryx2 is not the supervisor's. Where a handler does not return,
+            or the supervisor is gone, the process ends at once and nothing is raised.
     """
     at_once = False
+    _show_fatal_signals()
     try:
         if threading.current_thread() is not threading.main_thread():
             raise MalboxError("run was called by another thread than the main one, which alone is told of signals")
@@ -45,29 +56,32 @@ def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> 
         code, at_once = _run(plugin, environment, name or type(plugin).__name__, version or "0.0.0")
     except MalboxError as error:
         report_to_stderr(f"{os.path.basename(sys.argv[0]) or 'plugin'}: {error}")
-        code = EXIT_USAGE if "MALBOX_PLUGIN_ID" not in os.environ else 1
+        if isinstance(error, VersionMismatch):
+            code = EXIT_OTHER_RELEASE
+        else:
+            code = EXIT_USAGE if "MALBOX_PLUGIN_ID" not in os.environ else 1
     _leave(code, at_once=at_once)
 
 
 def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str) -> tuple[int, bool]:
+    release = release_of("iceoryx2")
+    require_release(environment, release)
     # Loading iceoryx2 takes longer than everything else here, and a wrong environment does not need it.
     from plugin_runtime.ports.iceoryx import silence_log
-    from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts
 
     configure_logging()
     silence_log(verbose=environment.verbose)
     hello = Hello(
         protocol=PROTOCOL_VERSION,
-        runtime=f"malbox-python {_version_of('malbox')}",
-        iceoryx2=_version_of("iceoryx2"),
+        runtime=f"malbox-python {release_of('malbox') or 'unknown'}",
+        iceoryx2=release or "unknown",
         plugin=name,
         version=version,
         instance=environment.instance,
         extensions=EXTENSIONS,
     )
-    uses_credits = environment.supervisor_knows_extensions
     with (
-        IceoryxPluginPorts(environment.domain, environment.plugin_id, uses_credits=uses_credits) as ports,
+        _open_ports(environment, release) as ports,
         ProcessOutside(ports, environment.supervisor_pid) as outside,
     ):
         loop = PluginLoop(plugin, ports, environment, hello)
@@ -79,6 +93,33 @@ def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str
     # Nobody is left to end a process whose last threads do not; and a thread that the interpreter ends inside an
     # extension module can take the process down with it.
     return code, loop.handlers_are_running or outside.supervisor_has_ended
+
+
+def _open_ports(environment: PluginEnvironment, release: str) -> PluginPorts:
+    """Open the ports.
+
+    Raises:
+        VersionMismatch: The services were made by another release of iceoryx2.
+        TransportError: They could not be opened.
+    """
+    from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts
+
+    uses_credits = environment.supervisor_knows_extensions
+    try:
+        return IceoryxPluginPorts(environment.domain, environment.plugin_id, uses_credits=uses_credits)
+    except VersionMismatch as error:
+        if environment.iceoryx2 and environment.iceoryx2 == release:
+            raise TransportError(f"{error}; it is no other release: both use {release}") from error
+        raise VersionMismatch(f"{error}; this plugin uses {release or 'a release that is not known'}") from error
+
+
+def _show_fatal_signals() -> None:
+    """Have fatal signals leave a traceback where the plugin's log goes, unless its author has seen to them."""
+    if not faulthandler.is_enabled() and all(signal.getsignal(number) is signal.SIG_DFL for number in FATAL_SIGNALS):
+        stream = sys.__stderr__  # not sys.stderr, which an author may have sent elsewhere
+        with suppress(OSError, ValueError):  # it was closed
+            if stream is not None:
+                faulthandler.enable(stream)
 
 
 class ProcessOutside:
@@ -151,15 +192,6 @@ class ProcessOutside:
         if self._signals > 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-
-
-def _version_of(distribution: str) -> str:
-    from importlib import metadata  # takes longer to load than the rest of this module
-
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _leave(code: int, *, at_once: bool) -> NoReturn:

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from malbox_cli.supervisor.ownership import Owner
 
 __all__ = [
+    "FollowingCommand",
     "NoSupervisor",
     "chosen",
+    "follow_option",
     "json_option",
     "load",
+    "long_manifest_option",
     "manifest_option",
     "owner_of",
     "sample_path",
     "settings_option",
     "timeout_option",
+    "to_start",
     "verbose_option",
 ]
 
@@ -39,9 +43,17 @@ class NoSupervisor(MalboxError):
 
 def manifest_option(function: F) -> F:
     """Add ``-f/--manifest``."""
+    return _manifest_option("-f", "--manifest")(function)
+
+
+def long_manifest_option(function: F) -> F:
+    """Add ``--manifest`` alone, to a `FollowingCommand`."""
+    return _manifest_option("--manifest")(function)
+
+
+def _manifest_option(*names: str) -> Callable[[F], F]:
     return click.option(
-        "-f",
-        "--manifest",
+        *names,
         "manifest_path",
         type=click.Path(path_type=Path),
         default=Path("plugins.toml"),
@@ -50,7 +62,34 @@ def manifest_option(function: F) -> F:
         show_envvar=True,
         metavar="FILE",
         help="The manifest.",
-    )(function)
+    )
+
+
+class FollowingCommand(click.Command):
+    """A command in which ``-f`` is ``--follow``, as in `tail -f`, unless a manifest follows it.
+
+    Everywhere else ``-f`` names the manifest, and who is used to that does so here too: a word that ends in ``.toml``,
+    or has a slash in it, can be no plugin.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments, after saying which of the two each ``-f`` is."""
+        said: list[str] = []
+        for position, argument in enumerate(args):
+            if argument == "--":
+                said += args[position:]
+                break
+            if argument == "-f":
+                following = args[position + 1] if position + 1 < len(args) else ""
+                is_manifest = not following.startswith("-") and (following.endswith(".toml") or "/" in following)
+                argument = "--manifest" if is_manifest else "--follow"
+            said.append(argument)
+        return super().parse_args(ctx, said)
+
+
+def follow_option(help_text: str) -> Callable[[F], F]:
+    """Add ``-f/--follow``, to a `FollowingCommand`."""
+    return click.option("-f", "--follow", "follow", is_flag=True, help=help_text)
 
 
 def json_option(help_text: str) -> Callable[[F], F]:
@@ -123,6 +162,17 @@ def chosen(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec
             meant = did_you_mean(plugin_id, known) or f"; it has {', '.join(known)}"
             raise click.UsageError(f"{manifest.path} has no plugin {plugin_id!r}{meant}")
     return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted)
+
+
+def to_start(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec, ...]":
+    """Return the chosen plugins and all that they come after, in the manifest's order; all of them for none.
+
+    Raises:
+        click.UsageError: The manifest has no such plugin.
+    """
+    from malbox_cli.manifest.order import with_dependencies
+
+    return with_dependencies(manifest, [spec.id for spec in chosen(manifest, plugin_ids)])
 
 
 def owner_of(manifest: "Manifest") -> "Owner":

@@ -12,6 +12,7 @@ from malbox_cli.commands.common import (
     sample_path,
     settings_option,
     timeout_option,
+    to_start,
     verbose_option,
 )
 
@@ -20,7 +21,7 @@ __all__ = ["command"]
 
 @click.command(epilog="Example: malbox run /bin/ls --plugin file-info --json")
 @manifest_option
-@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Run only this one; may be repeated.")
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Give them to this one only; may be repeated.")
 @settings_option
 @timeout_option("End each task after this time.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Put the results there too.")
@@ -50,13 +51,15 @@ def command(
     from malbox_cli.supervisor.one_shot import run_once
 
     manifest = load(manifest_path)
-    specs = chosen(manifest, plugins)
+    specs, given = to_start(manifest, plugins), chosen(manifest, plugins)
     paths = [sample_path(sample) for sample in samples]
     printer: Printer = JsonPrinter() if as_json else TextPrinter()
     console = Console(quiet=not verbose, stream=printer.stderr())
     take = printer.take if output is None else save_results(output, printer.take)
     try:
-        code = run_once(manifest, specs, paths, console, take, config=settings, timeout=timeout, verbose=verbose)
+        code = run_once(
+            manifest, specs, paths, console, take, given=given, config=settings, timeout=timeout, verbose=verbose
+        )
     finally:
         printer.close()
         console.close()

@@ -1,21 +1,32 @@
 """`malbox up`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import chosen, load, manifest_option, verbose_option
+from malbox_cli.commands.common import load, manifest_option, to_start, verbose_option
+
+if TYPE_CHECKING:
+    from malbox_cli.supervisor.verdict import ExitOn
 
 __all__ = ["command"]
 
 
 @click.command(epilog="Example: malbox up -f plugins.toml")
 @manifest_option
+@click.option(
+    "--exit-on",
+    type=click.Choice(["failure", "any", "never"]),
+    help="Stop all once a plugin has failed, or any has ended, or not even when none runs any more.",
+)
 @verbose_option
 @click.argument("plugins", nargs=-1, metavar="[PLUGIN]...")
 @click.pass_context
-def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], *, verbose: bool) -> None:
-    """Run the plugins of a manifest, or only those named, in the foreground until stopped.
+def command(
+    ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], exit_on: "ExitOn | None", *, verbose: bool
+) -> None:
+    """Run the plugins of a manifest, or only those named and what they come after, in the foreground until stopped.
 
     The first Ctrl-C (or SIGTERM, SIGHUP) stops them in order, the second kills them, the third ends malbox alone.
     """
@@ -25,7 +36,8 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], *
     manifest = load(manifest_path)
     console = Console(quiet=False)
     try:
-        code = serve(manifest, chosen(manifest, plugins), console, verbose=verbose)
+        specs = to_start(manifest, plugins)
+        code = serve(manifest, specs, console, chosen=plugins, exit_on=exit_on, verbose=verbose)
     finally:
         console.close()
     ctx.exit(code)

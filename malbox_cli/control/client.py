@@ -4,26 +4,36 @@ import json
 import os
 import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from malbox_cli.control.messages import (
     Canceling,
+    Changing,
+    ReloadDone,
+    Reloading,
     Request,
     StatusAsked,
     Stopping,
     Submitting,
     SupervisorStatus,
+    Watching,
     decode_status,
     encode,
 )
+from malbox_cli.control.news import News, SupervisorNews, news_of
 from malbox_cli.control.records import Ended, Record, Refused, record_of
 from malbox_cli.supervisor.ownership import Owner
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["ControlClient", "SupervisorLost"]
+__all__ = ["ControlClient", "RequestDenied", "SupervisorLost"]
+
+
+class RequestDenied(MalboxError):
+    """The supervisor does not do what was asked for; the text says why."""
 
 
 class SupervisorLost(MalboxError):
@@ -108,6 +118,62 @@ class ControlClient:
         """
         self._send(Canceling(task))
 
+    def change(self, request: Changing) -> tuple[str, ...]:
+        """Ask for plugins to be started, stopped or restarted; return which, before that is done.
+
+        Raises:
+            RequestDenied: There is no such plugin, or the supervisor is stopping.
+            SupervisorLost: It ended before it answered.
+            MalboxError: It is of another version.
+        """
+        self._send(request)
+        return tuple(map(str, self._receive_list("plugins")))
+
+    def reload(self) -> ReloadDone:
+        """Ask for the manifest to be read again; return what that changes, before it is done.
+
+        Raises:
+            RequestDenied: The manifest has problems, or changes what only a new supervisor can change.
+            SupervisorLost: The supervisor ended before it answered.
+            MalboxError: It is of another version.
+        """
+        self._send(Reloading())
+        fields: dict[str, Any] = self._receive()
+        try:
+            return ReloadDone(**{key: tuple(fields[key]) for key in ("added", "removed", "changed", "same")})
+        except (KeyError, TypeError) as error:
+            raise _other_version(error) from error
+
+    def watch(self, give_up_at: float | None = None) -> Iterator[News]:
+        """Yield how everything is and then what changes, until the supervisor ends.
+
+        Args:
+            give_up_at: When to give up, by the monotonic clock; None: never. The connection is of no use afterwards.
+
+        Raises:
+            TimeoutError: That time has come.
+            SupervisorLost: The supervisor ended without having said that it stops.
+            MalboxError: It is of another version.
+        """
+        self._send(Watching())
+        is_stopping = False
+        while True:
+            if give_up_at is not None:
+                left = give_up_at - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                self._socket.settimeout(left)
+            try:
+                news = news_of(self._receive())
+            except SupervisorLost:
+                if is_stopping:
+                    return
+                raise
+            except ValueError as error:
+                raise _other_version(error) from error
+            is_stopping |= isinstance(news, SupervisorNews) and news.state == "stopping"
+            yield news
+
     def stop(self, timeout: float | None) -> bool:
         """Stop the supervisor and wait for the end of its process; return whether that came within `timeout` seconds.
 
@@ -133,6 +199,8 @@ class ControlClient:
     def _receive(self) -> dict[str, object]:
         try:
             line = self._reader.readline()
+        except TimeoutError:
+            raise
         except OSError as error:
             raise self._lost() from error
         if not line.endswith(b"\n"):
@@ -143,7 +211,15 @@ class ControlClient:
             raise _other_version(error) from error
         if not isinstance(fields, dict) or fields.get("type") == "misunderstood":
             raise _other_version(fields.get("error") if isinstance(fields, dict) else "its answer is no object")
+        if fields.get("type") == "denied":
+            raise RequestDenied(str(fields.get("error")))
         return fields
+
+    def _receive_list(self, key: str) -> list[object]:
+        value = self._receive().get(key)
+        if not isinstance(value, list):
+            raise _other_version(f"its answer has no {key}")
+        return value
 
     def _lost(self) -> SupervisorLost:
         return SupervisorLost(f"the supervisor (process {self._owner.pid}) ended before it had answered")

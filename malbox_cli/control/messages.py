@@ -1,27 +1,35 @@
 """What a command asks of a supervisor, and what it answers, as frozen values and as lines of JSON.
 
-A command sends one request a line. The supervisor answers `Submitting` with the records of that task (`records`), and
-every other request with one answer. A line that makes no sense is answered by `Misunderstood`.
+A command sends one request a line. The supervisor answers `Submitting` with the records of that task (`records`),
+`Watching` with `news` until the connection is closed, and every other request with one answer. One that cannot be done
+is answered by `Denied`, and a line that makes no sense by `Misunderstood`.
 """
 
 import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from malbox_cli.control.news import News, PluginNews, SupervisorNews, news_fields
 from malbox_cli.control.records import escape_surrogates
 
 __all__ = [
     "MAX_LINE_BYTES",
+    "Acting",
     "Canceling",
+    "Changing",
+    "Denied",
     "Misunderstood",
     "PluginStatus",
+    "ReloadDone",
+    "Reloading",
     "Request",
     "StatusAsked",
     "Stopping",
     "Submitting",
     "SupervisorStatus",
+    "Watching",
     "decode_request",
     "decode_status",
     "encode",
@@ -58,9 +66,59 @@ class Stopping:
     """Stop; the connection is closed when nothing is left."""
 
 
-Request = Submitting | Canceling | StatusAsked | Stopping
-_REQUESTS = {"submit": Submitting, "cancel": Canceling, "status": StatusAsked, "stop": Stopping}
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """Start, stop or restart the plugins that any of these ids or patterns fits; answered by `Acting` or `Denied`."""
+
+    what: Literal["start", "stop", "restart"]
+    plugins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Say how everything is, and then what changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloading:
+    """Read the manifest again, and start, stop and restart what changed; answered by `ReloadDone` or `Denied`."""
+
+
+Request = Submitting | Canceling | StatusAsked | Stopping | Changing | Watching | Reloading
+_REQUESTS = {
+    "submit": Submitting,
+    "cancel": Canceling,
+    "status": StatusAsked,
+    "stop": Stopping,
+    "change": Changing,
+    "watch": Watching,
+    "reload": Reloading,
+}
 _WORDS = {kind: word for word, kind in _REQUESTS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """What was asked for is being done to these plugins; how it goes is news."""
+
+    plugins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadDone:
+    """What a manifest that was read again changes; how it goes is news."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    same: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """What was asked for cannot be done."""
+
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +132,8 @@ class Misunderstood:
 class PluginStatus:
     """One plugin, as `status --json` shows it; times are seconds since the epoch, durations seconds, sizes bytes.
 
-    `rss` and `cpu` (a percentage of one core) are added by the command, which asks the kernel.
+    `iceoryx2` is the release that its process said it loaded; `rss` and `cpu` (a percentage of one core) are added by
+    the command, which asks the kernel.
     """
 
     id: str
@@ -88,6 +147,7 @@ class PluginStatus:
     last_exit: Mapping[str, int | None] | None
     ready_at: float | None
     tasks: Mapping[str, int]
+    iceoryx2: str | None = None
     rss: int | None = None
     cpu: float | None = None
 
@@ -108,13 +168,24 @@ class SupervisorStatus:
         return {"supervisor": supervisor, "plugins": [asdict(plugin) for plugin in self.plugins]}
 
 
-def encode(message: Request | Misunderstood | SupervisorStatus) -> str:
+Answer = Misunderstood | Denied | Acting | ReloadDone | SupervisorStatus | News
+
+
+def encode(message: Request | Answer) -> str:
     """Return a message as one line of JSON, without the newline."""
     match message:
         case SupervisorStatus():
             fields = {"type": "status", **message.as_json_object()}
         case Misunderstood():
             fields = {"type": "misunderstood", "error": message.error}
+        case Denied():
+            fields = {"type": "denied", "error": message.error}
+        case Acting():
+            fields = {"type": "acting", "plugins": message.plugins}
+        case ReloadDone():
+            fields = {"type": "reloaded", **asdict(message)}
+        case SupervisorNews() | PluginNews():
+            fields = news_fields(message)
         case _:
             fields = {"type": _WORDS[type(message)], **asdict(message)}
     return escape_surrogates(json.dumps(fields, ensure_ascii=False))
@@ -134,8 +205,10 @@ def decode_request(line: bytes) -> Request:
     if not isinstance(word, str) or word not in _REQUESTS:
         raise ValueError(f"a request is an object whose type is one of {', '.join(_REQUESTS)}")
     try:
+        if word == "change":
+            fields["plugins"] = tuple(fields["plugins"])
         request: Request = _REQUESTS[word](**fields)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise ValueError(str(error)) from error
     _check(request, fields)
     return request
@@ -155,6 +228,8 @@ def _check(request: Request, fields: Mapping[str, Any]) -> None:
             )
         case Canceling():
             good = type(fields["task"]) is int
+        case Changing():
+            good = fields["what"] in ("start", "stop", "restart") and all(isinstance(p, str) for p in fields["plugins"])
         case _:
             good = True
     if not good:

@@ -1,15 +1,18 @@
 """A manifest's text, the plugin.toml files that it points at and the programs behind them, put together."""
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from malbox_cli.manifest import program
+from malbox_cli.manifest.env_file import EnvLine, env_file_fault, variables_in
 from malbox_cli.manifest.files import Files, Kind, Look
 from malbox_cli.manifest.findings import Findings, problems_of
+from malbox_cli.manifest.host import Host, hold_against
 from malbox_cli.manifest.manifest_file import PluginTable, parse_manifest_file
 from malbox_cli.manifest.plugin_file import PluginFile, parse_plugin_file
 from malbox_cli.manifest.specs import Manifest, PluginSpec, Problem
 from malbox_cli.manifest.table import shown_path
-from malbox_cli.manifest.toml_text import MAX_BYTES, read_toml
+from malbox_cli.manifest.toml_text import MAX_BYTES, read_text, read_toml
 
 __all__ = ["PLUGIN_FILE", "Reader"]
 
@@ -23,22 +26,28 @@ class Reader:
         shown_path: The manifest as the caller named it, for the problems.
         path: The same, absolute.
         files: The disk.
-        python: The interpreter that `{python}` stands for, absolute.
+        host: What the plugins get of this machine.
+        env_lines: Cuts the text of an `env_file` into its lines.
     """
 
-    def __init__(self, shown_path: Path, path: Path, files: Files, python: Path) -> None:
+    def __init__(
+        self, shown_path: Path, path: Path, files: Files, host: Host, env_lines: Callable[[str], Iterable[EnvLine]]
+    ) -> None:
         self._shown = shown_path
         self._path = path
         self._base = path.parent
         self._files = files
-        self._python = python
-        self._problems_below: list[Problem] = []  # those of the plugin.toml files
+        self._host = host
+        self._env_lines = env_lines
+        self._problems_below: list[Problem] = []  # those of the plugin.toml files and environment files
         self._read: dict[Path, PluginFile | None] = {}
+        self._variables: dict[Path, dict[str, str]] = {}
 
     def read(self) -> tuple[Manifest | None, tuple[Problem, ...]]:
         """Return the manifest, None if there is an error in it, and every problem and note.
 
-        The manifest's own problems come first, then those of each plugin.toml, each file's in the order of its lines.
+        The manifest's own problems come first, then those of each plugin.toml and `env_file`, each file's in the
+        order of its lines.
         """
         findings = Findings()
         data = self._data(findings)
@@ -79,6 +88,9 @@ class Reader:
             return None
 
     def _spec(self, table: PluginTable, findings: Findings) -> PluginSpec | None:
+        process, lifetime = table.process, table.lifetime
+        hold_against(self._host, process, ("plugins", table.id), findings)
+        env = {**self._env_file(table, findings), **process.env}
         folder = self._folder(table, findings)
         # A `path` that was found wrong is one problem: nothing that follows from it is reported.
         if table.has_path and folder is None:
@@ -94,12 +106,22 @@ class Reader:
             description=about.description,
             argv=tuple(argv),
             cwd=self._base if folder is None else folder,
-            env=table.env,
+            env=env,
+            inherit_env=process.inherit_env,
             config=table.config,
-            start_timeout=table.start_timeout,
-            task_timeout=about.task_timeout if table.task_timeout is None else table.task_timeout,
+            start_timeout=lifetime.start_timeout,
+            task_timeout=about.task_timeout if lifetime.task_timeout is None else lifetime.task_timeout,
             stash_threshold=about.stash_threshold,
             declared_results=about.declared_results,
+            after=lifetime.after,
+            restart=lifetime.restart,
+            success_exit_codes=lifetime.success_exit_codes,
+            no_restart_exit_codes=lifetime.no_restart_exit_codes,
+            health_interval=lifetime.health_interval,
+            heartbeat=lifetime.heartbeat,
+            limits=process.limits,
+            nice=process.nice,
+            cpus=process.cpus,
         )
 
     def _folder(self, table: PluginTable, findings: Findings) -> Path | None:
@@ -125,16 +147,33 @@ class Reader:
         self._read[folder] = about
         return about
 
+    def _env_file(self, table: PluginTable, findings: Findings) -> Mapping[str, str]:
+        """Return the variables of a plugin's `env_file`; a file's problems are added once."""
+        if table.process.env_file is None:
+            return {}
+        file = self._base / table.process.env_file
+        fault = env_file_fault(file, self._files.look(file))
+        if fault is not None:
+            findings.error(("plugins", table.id, "env_file"), fault)
+            return {}
+        if file not in self._variables:
+            inside = Findings()
+            data = self._contents(file, inside)
+            text = read_text(data, inside) if data is not None else None
+            self._variables[file] = variables_in(self._env_lines(text), inside) if text is not None else {}
+            self._problems_below += problems_of(self._shown.parent / table.process.env_file, "", inside.found)
+        return self._variables[file]
+
     def _argv(
         self, table: PluginTable, folder: Path | None, about: PluginFile | None, findings: Findings
     ) -> list[str] | None:
         key = "command" if table.has_command else "path"
         try:
             if table.command is not None:
-                return program.from_command(table.command, self._base, folder, self._files, self._python)
+                return program.from_command(table.command, self._base, folder, self._files, self._host.python)
             if table.has_command or folder is None or about is None or about.is_guest:
                 return None
-            return program.from_folder(folder, about.binary, self._files, self._python)
+            return program.from_folder(folder, about.binary, self._files, self._host.python)
         except program.NoProgram as error:
             findings.error(("plugins", table.id, key), str(error))
             return None

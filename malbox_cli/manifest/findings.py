@@ -41,9 +41,9 @@ class Findings:
         """Add what makes the file unusable."""
         self.found.append(Finding(path, message, "error", line))
 
-    def note(self, path: KeyPath, message: str) -> None:
+    def note(self, path: KeyPath, message: str, *, line: int | None = None) -> None:
         """Add what is accepted but not acted upon."""
-        self.found.append(Finding(path, message, "note"))
+        self.found.append(Finding(path, message, "note", line))
 
     @property
     def has_errors(self) -> bool:

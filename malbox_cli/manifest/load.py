@@ -2,17 +2,24 @@
 
 import errno
 import os
+import resource
 import shutil
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from malbox_cli.manifest.assemble import Reader
+from malbox_cli.manifest.dotenv_text import read_dotenv
 from malbox_cli.manifest.files import Kind, Look
+from malbox_cli.manifest.host import Host
 from malbox_cli.manifest.manifest_file import PluginTable
 from malbox_cli.manifest.specs import Manifest, ManifestError, PluginSpec, Problem
 
-__all__ = ["Disk", "check_manifest", "check_plugin_folder", "load_manifest"]
+__all__ = ["Disk", "check_manifest", "check_plugin_folder", "load_manifest", "this_host"]
+
+_LOWEST_NICE = -20
+_CAP_SYS_NICE = 23
 
 
 class Disk:
@@ -49,6 +56,27 @@ class Disk:
             return file.read(limit)
 
 
+def this_host() -> Host:
+    """Return what plugins get of this machine and this process."""
+    return Host(
+        python=Path(sys.executable),
+        cpus=frozenset(os.sched_getaffinity(0)),
+        lowest_nice=_lowest_nice(),
+        is_root=os.getuid() == 0,
+    )
+
+
+def _lowest_nice() -> int:
+    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        rights = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
+        if int(rights, 16) >> _CAP_SYS_NICE & 1:
+            return _LOWEST_NICE
+    # The limit counts the other way round: it allows a niceness from 20 minus itself up.
+    limit = resource.getrlimit(resource.RLIMIT_NICE)[0]
+    lowest = _LOWEST_NICE if limit == resource.RLIM_INFINITY else 20 - limit
+    return max(_LOWEST_NICE, min(0, lowest - os.getpriority(os.PRIO_PROCESS, 0)))
+
+
 def load_manifest(path: Path) -> Manifest:
     """Return the manifest in a file, with every folder and program that it names found.
 
@@ -68,11 +96,15 @@ def check_manifest(path: Path) -> tuple[Manifest | None, tuple[Problem, ...]]:
     except OSError as error:
         message = f"cannot be found: the current folder is not there any more ({error.strerror}); change to another"
         return None, (Problem(file=path, line=None, where="", message=message),)
-    return Reader(path, absolute, Disk(), Path(sys.executable)).read()
+    return _reader(path, absolute).read()
 
 
 def check_plugin_folder(folder: Path) -> tuple[PluginSpec | None, tuple[Problem, ...]]:
     """Return what a manifest that names this folder (absolute) would run, None if it cannot, and every problem."""
     manifest = folder / "plugins.toml"
     table = PluginTable(id=folder.name, has_path=True, path=str(folder))
-    return Reader(manifest, manifest, Disk(), Path(sys.executable)).read_plugin(table)
+    return _reader(manifest, manifest).read_plugin(table)
+
+
+def _reader(shown_path: Path, path: Path) -> Reader:
+    return Reader(shown_path, path, Disk(), this_host(), read_dotenv)

@@ -4,8 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from malbox_cli.manifest.dependencies import check_dependencies
 from malbox_cli.manifest.findings import Findings
-from malbox_cli.manifest.specs import DEFAULT_START_TIMEOUT, DEFAULT_STATE_DIR, DEFAULT_STOP_TIMEOUT
+from malbox_cli.manifest.lifetime import Lifetime, read_lifetime
+from malbox_cli.manifest.process_keys import ProcessKeys, read_process_keys
+from malbox_cli.manifest.specs import DEFAULT_STATE_DIR, DEFAULT_STOP_TIMEOUT
 from malbox_cli.manifest.table import Table, describe, shown
 from malbox_cli.manifest.unsupported import keys_not_supported, refuse_what_is_not_supported
 from plugin_runtime.wire.names import is_plugin_id
@@ -17,8 +20,6 @@ MAX_ID_LENGTH = 63
 
 _DOMAIN = re.compile(r"[A-Za-z0-9_-]{1,24}")
 _PLUGIN_EXAMPLE = '[plugins.yara] with path = "examples/plugins/yara"'
-# What the supervisor tells every child; a value from the manifest would make a plugin talk to the wrong supervisor.
-_RESERVED_ENV = frozenset({"MALBOX_PLUGIN_ID", "MALBOX_PROTOCOL", "MALBOX_SUPERVISOR_PID", "MALBOX_INSTANCE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,9 @@ class PluginTable:
         has_command: Whether there is a key `command`, right or wrong.
         path: The plugin's folder, as written.
         command: The program and its arguments, as written.
-        env: What is added to the environment.
         config: What `on_start` gets.
-        start_timeout: Seconds until READY.
-        task_timeout: Seconds that a task may take; None if plugin.toml decides.
+        process: What is said of its process.
+        lifetime: What is said of its life.
     """
 
     id: str
@@ -42,10 +42,9 @@ class PluginTable:
     has_command: bool = False
     path: str | None = None
     command: tuple[str, ...] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
-    start_timeout: float = DEFAULT_START_TIMEOUT
-    task_timeout: float | None = None
+    process: ProcessKeys = field(default_factory=ProcessKeys)
+    lifetime: Lifetime = field(default_factory=Lifetime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +114,7 @@ def _plugins(plugins: Table, findings: Findings) -> tuple[PluginTable, ...]:
             )
             findings.error(("plugins", plugin_id), message)
         read.append(_plugin(plugin_id, Table(value, ("plugins", plugin_id), findings), findings))
+    check_dependencies({table.id: table.lifetime.after for table in read}, plugins.data, findings)
     return tuple(read)
 
 
@@ -127,19 +127,16 @@ def _plugin(plugin_id: str, table: Table, findings: Findings) -> PluginTable:
             ' add path = "FOLDER" for a folder with a plugin.toml, or command = ["PROGRAM", "ARGUMENT"]'
         )
         findings.error(table.path, message)
-    env = table.string_map("env", example='env = { RULES = "rules/" }', refuse_name=_refuse_env_name)
     config = table.string_map("config", example='config = { max_size = "64MiB" }', refuse_name=_refuse_nul)
-    start_timeout = table.duration("start_timeout", example="30s")
     read = PluginTable(
         id=plugin_id,
         has_path=table.has("path"),
         has_command=table.has("command"),
         path=path,
         command=command,
-        env=env,
         config=config,
-        start_timeout=DEFAULT_START_TIMEOUT if start_timeout is None else start_timeout,
-        task_timeout=table.duration("task_timeout", example="300s"),
+        process=read_process_keys(table),
+        lifetime=read_lifetime(table),
     )
     table.know_silently(*keys_not_supported())
     refuse_what_is_not_supported(table.data, table.path, findings)
@@ -154,14 +151,6 @@ def _command(table: Table) -> tuple[str, ...] | None:
         table.error("command", f"names no program; write {example}")
         return None
     return command
-
-
-def _refuse_env_name(name: str) -> str | None:
-    if not name or "=" in name or "\0" in name:
-        return f"{shown(name)} cannot be the name of an environment variable: it has to be without '=' and not empty"
-    if name in _RESERVED_ENV:
-        return "is set by malbox itself for every plugin; remove it"
-    return None
 
 
 def _refuse_nul(name: str) -> str | None:

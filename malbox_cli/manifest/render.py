@@ -27,8 +27,17 @@ _TAIL = """\
 #
 # config = { max_size = "64MiB" }               # strings; the plugin's on_start gets them
 # env = { RULES = "rules/" }                    # added to the plugin's environment
+# env_file = "my_plugin.env"                    # NAME=VALUE lines that are added too
+# inherit_env = ["PATH", "LC_*"]                # what it gets of malbox's own environment; else all of it
+# after = ["other-plugin"]                      # plugins that have to be ready before it is started
 # start_timeout = "30s"                         # how long it has until it is ready
 # task_timeout = "300s"                         # how long one task may take; else what its plugin.toml says
+# restart = "on-failure"                        # or "always"; else it is not started again
+# health_interval = "30s"                       # how often it is asked how it is, or "off"
+# heartbeat = "10s"                             # how often its loop has to give a sign of life
+# limits = { memory = "512MiB", nofile = 256 }  # what it may use; also cpu_time and procs
+# nice = 5                                      # added to its niceness
+# cpus = "0"                                    # the processors that it may run on
 # command = ["{python}", "-m", "my_plugin"]     # instead of path: any program
 """
 

@@ -1,6 +1,7 @@
 """Reading one TOML table: each key by its type, what does not fit as a finding, at the end what nobody asked for."""
 
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, time
 from pathlib import PurePath
@@ -10,7 +11,7 @@ from malbox_cli.manifest.findings import Findings
 from malbox_cli.manifest.lines import KeyPath
 from malbox_cli.manifest.specs import Severity
 from malbox_cli.manifest.suggest import did_you_mean
-from malbox_cli.manifest.units import parse_duration
+from malbox_cli.manifest.units import format_duration, format_size, parse_duration, parse_size
 
 __all__ = ["Table", "describe", "shown", "shown_path"]
 
@@ -70,6 +71,14 @@ class Table:
         """Add an error at one of the table's keys."""
         self._findings.error((*self.path, key), message)
 
+    def error_in(self, key: str, index: int, message: str) -> None:
+        """Add an error at one element of an array."""
+        self._findings.error((*self.path, key, index), message)
+
+    def note(self, key: str, message: str) -> None:
+        """Add a note at one of the table's keys."""
+        self._findings.note((*self.path, key), message)
+
     def string(self, key: str, *, expected: str, may_be_empty: bool = False) -> str | None:
         """Return a string without NUL."""
         text = self._typed(key, str, expected)
@@ -117,11 +126,49 @@ class Table:
             return None
         return float(number)
 
-    def duration(self, key: str, *, example: str) -> float | None:
-        """Return the seconds of a duration with its unit, more than zero."""
+    def integers(self, key: str, *, expected: str, at_least: int, at_most: int) -> tuple[int, ...] | None:
+        """Return an array of integers within bounds."""
+        value = self._typed(key, list, expected)
+        numbers = []
+        for index, item in enumerate(value or ()):
+            if isinstance(item, bool) or not isinstance(item, int):
+                self.error_in(key, index, f"is {describe(item)}, expected an integer from {at_least} to {at_most}")
+            elif not at_least <= item <= at_most:
+                self.error_in(key, index, f"is {describe(item)}, but has to be from {at_least} to {at_most}")
+            else:
+                numbers.append(item)
+        return tuple(numbers) if value is not None and len(numbers) == len(value) else None
+
+    def size(self, key: str, *, example: str, at_least: int) -> int | None:
+        """Return the bytes of a size with its unit."""
+        expected = f'a size such as "{example}"'
+        text = self._typed(key, str, expected)
+        if text is None:
+            return None
+        try:
+            size = parse_size(text)
+        except ValueError as error:
+            self.error(key, str(error))
+            return None
+        if size < at_least:
+            self.error(key, f"is {shown(text)}, but has to be at least {format_size(at_least)}; write {expected}")
+            return None
+        return size
+
+    def duration(self, key: str, *, example: str, at_least: float = 0.0, may_be_off: bool = False) -> float | None:
+        """Return the seconds of a duration with its unit, more than zero.
+
+        Args:
+            key: The key.
+            example: How one is written.
+            at_least: The least that makes sense.
+            may_be_off: Whether it may also be ``"off"``, for which zero is returned.
+        """
         self._known[key] = None
         value = self.data.get(key)
-        expected = f'a duration such as "{example}"'
+        if may_be_off and value == "off":
+            return 0.0
+        expected = f'a duration such as "{example}"' + (', or "off"' if may_be_off else "")
         if isinstance(value, int | float) and not isinstance(value, bool):
             self.error(key, f'is {describe(value)}, expected {expected}; put it in quotes with its unit, as in "30s"')
             return None
@@ -134,12 +181,23 @@ class Table:
         try:
             seconds = parse_duration(text)
         except ValueError as error:
-            self.error(key, str(error))
+            self.error(key, f"{error}" + ('; or write "off"' if may_be_off else ""))
             return None
         if seconds <= 0:
             self.error(key, f"is {shown(text)}, but has to be more than zero; write {expected}")
             return None
+        if seconds < at_least:
+            self.error(key, f"is {shown(text)}, but has to be at least {format_duration(at_least)}; write {expected}")
+            return None
         return seconds
+
+    def whole_seconds(self, key: str, *, example: str) -> int | None:
+        """Return the seconds of a duration that is a whole number of them, at least one."""
+        seconds = self.duration(key, example=example, at_least=1)
+        if seconds is None or seconds.is_integer():
+            return None if seconds is None else int(seconds)
+        self.error(key, f'is {format_duration(seconds)}, but counts in whole seconds; write "{math.ceil(seconds)}s"')
+        return None
 
     def strings(self, key: str, *, expected: str) -> tuple[str, ...] | None:
         """Return an array of strings without NUL."""

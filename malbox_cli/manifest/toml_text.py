@@ -1,4 +1,4 @@
-"""Bytes to a TOML document, with tomllib's errors in the words of the manifest."""
+"""Bytes to text and to a TOML document, with tomllib's errors in the words of the manifest."""
 
 import re
 import tomllib
@@ -6,7 +6,7 @@ import tomllib
 from malbox_cli.manifest.findings import Findings, dotted
 from malbox_cli.manifest.lines import LineIndex, statements
 
-__all__ = ["MAX_BYTES", "read_toml"]
+__all__ = ["MAX_BYTES", "read_text", "read_toml"]
 
 MAX_BYTES = 1 << 20
 """The largest file that is read."""
@@ -16,16 +16,23 @@ _PLACE = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column
 _TWICE = ("Cannot declare", "Cannot overwrite", "Cannot mutate", "Cannot redefine", "Duplicate inline table key")
 
 
-def read_toml(data: bytes, findings: Findings) -> tuple[str, dict[str, object] | None]:
-    """Return the text and the document in it; None, with one error added, if it is not UTF-8 or not TOML."""
+def read_text(data: bytes, findings: Findings) -> str | None:
+    """Return the text of a file; None, with one error added, if it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
         findings.error((), f"is larger than {MAX_BYTES >> 20} MiB; a file of this kind has a few lines")
-        return "", None
+        return None
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: the byte 0x{data[error.start]:02x} cannot stand there; save the file as UTF-8"
         findings.error((), message, line=data.count(b"\n", 0, error.start) + 1)
+        return None
+
+
+def read_toml(data: bytes, findings: Findings) -> tuple[str, dict[str, object] | None]:
+    """Return the text and the document in it; None, with one error added, if it is not UTF-8 or not TOML."""
+    text = read_text(data, findings)
+    if text is None:
         return "", None
     try:
         return text, tomllib.loads(text)

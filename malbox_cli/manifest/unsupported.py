@@ -39,8 +39,6 @@ _NO_COLLECTING = "nothing is collected by itself in this version, only what the 
 NOT_SUPPORTED = (
     NotSupported("manifest", ("instances",), "each plugin runs as one process", (1,)),
     NotSupported("manifest", ("subscribe",), "plugins do not get each other's results", ([],)),
-    NotSupported("manifest", ("restart",), "a plugin that ended is not started again", ("no",)),
-    NotSupported("manifest", ("limits",), "a plugin may use what the user may use", ({},)),
     NotSupported("plugin.toml", ("runtime", "state"), _ONE_PROCESS, ("persistent",)),
     NotSupported(
         "plugin.toml",

@@ -4,18 +4,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 from malbox_cli.control.records import Record
+from malbox_cli.manifest.specs import PluginSpec
 from plugin_runtime.wire.messages import Buffer, DataFormat, TaskRequest
 
 __all__ = [
+    "Abandon",
     "AbandonResults",
     "Action",
+    "Adopt",
+    "AskHealth",
+    "AskStop",
+    "Changed",
     "CleanUp",
     "CloseTask",
     "Emit",
+    "Forget",
     "Grant",
     "ReadSample",
     "Say",
     "SendCancel",
+    "SendConfigReloaded",
     "SendShutdown",
     "SendTask",
     "Signal",
@@ -26,10 +34,25 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """Make the services of a plugin that was not there before; where they cannot be made it cannot be started."""
+
+    plugin_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Let go of the services of a plugin that has no process and gets none."""
+
+    plugin_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Spawn:
     """Start a plugin's process; answered by Spawned or SpawnFailed."""
 
     plugin_id: str
+    spec: PluginSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +72,37 @@ class CleanUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """Wait no more for the end of a process that even SIGKILL does not end."""
+
+    plugin_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendShutdown:
     """Tell every plugin to stop, over the supervisor's event channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendConfigReloaded:
+    """Tell every plugin that the manifest was read again, over the supervisor's event channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskStop:
+    """Tell one plugin to stop; only one that knows the stop extension hears it."""
+
+    plugin_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskHealth:
+    """Ask a plugin that knows the health extension how it is, unless it still has to answer; answered by HealthSaid.
+
+    A plugin that is busy answers when its task is over; one that cannot be asked does not answer.
+    """
+
+    plugin_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +184,33 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """A plugin stands elsewhere than before, or for another reason."""
+
+    plugin_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
-    """Tell the operator."""
+    """Tell the operator; `plugin_id` where it is about a plugin."""
 
     level: Literal["info", "warning", "error"]
     text: str
+    plugin_id: str | None = None
 
 
 Action = (
-    Spawn
+    Adopt
+    | Forget
+    | Spawn
     | Signal
     | CleanUp
+    | Abandon
     | SendShutdown
+    | SendConfigReloaded
+    | AskStop
+    | AskHealth
+    | Changed
     | ReadSample
     | SendTask
     | SendCancel

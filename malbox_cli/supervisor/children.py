@@ -97,6 +97,13 @@ class Children:
         self._guard.reaped(child.pid)
         return child.pid, status
 
+    def abandon(self, plugin_id: str) -> None:
+        """Wait no more for a process that does not end though it was killed; the guardian keeps it in mind."""
+        child = self._children.pop(plugin_id)
+        self._pump.finish(plugin_id)
+        self._poller.remove(child.pidfd)
+        child.close()
+
     def kill_all(self) -> None:
         """Kill and reap what still runs."""
         with ExitStack() as stack:  # what goes wrong with one of them keeps none of the others alive

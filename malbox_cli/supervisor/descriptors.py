@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from malbox_cli.control.server import MAX_CLIENTS
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["room_for_descriptors"]
+__all__ = ["make_room", "room_for_descriptors"]
 
 FOR_EACH_PLUGIN = 20
 FOR_THE_REST = MAX_CLIENTS + 64
@@ -24,7 +24,21 @@ def room_for_descriptors(plugins: int) -> Iterator[tuple[int, int]]:
     Raises:
         MalboxError: The hard limit is too low.
     """
-    soft, hard = before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    make_room(plugins)
+    try:
+        yield before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def make_room(plugins: int) -> None:
+    """Raise the soft limit on open descriptors to what so many plugins need.
+
+    Raises:
+        MalboxError: The hard limit is too low.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = FOR_EACH_PLUGIN * plugins + FOR_THE_REST
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise MalboxError(
@@ -33,7 +47,3 @@ def room_for_descriptors(plugins: int) -> Iterator[tuple[int, int]]:
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    try:
-        yield before
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)

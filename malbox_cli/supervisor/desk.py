@@ -162,6 +162,27 @@ class TaskDesk:
         if plugin.knows("cancel"):
             self._out.append(SendCancel(task.id, plugin.id))
 
+    def cancel_running(self, plugin: PluginRecord, why: str, now: float) -> None:
+        """Ask the task to end that a plugin works on."""
+        if plugin.running is not None:
+            self.cancel(plugin.running, why, now)
+
+    def drop(self, plugin: PluginRecord, why: str, now: float) -> None:
+        """Ask every task of a plugin to end."""
+        for task in list(self._tasks.values()):
+            if task.plugin_id == plugin.id:
+                self.cancel(task.id, f"plugin {plugin.id} {why}", now)
+
+    def has_tasks_of(self, plugin_id: str) -> bool:
+        """Return whether a plugin has a task that has not ended."""
+        return any(task.plugin_id == plugin_id for task in self._tasks.values())
+
+    def give_up(self, why: str, now: float) -> None:
+        """End the tasks whose results are still on their way to disk, as failed."""
+        for task in list(self._tasks.values()):
+            if task.state is TaskState.STORING:
+                self._end(task, Outcome.FAILED, why, now)
+
     def client_left(self, client: int, now: float) -> None:
         """Ask every task of a client that went away to end."""
         for task in list(self._tasks.values()):

@@ -4,17 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
-from plugin_runtime.wire.messages import Hello, Piece
+from plugin_runtime.wire.messages import HealthLevel, Hello, Piece
 
 __all__ = [
+    "Beat",
     "CancelAsked",
     "ClientLeft",
     "Event",
+    "HealthSaid",
     "KillAsked",
     "PluginStarted",
     "PluginStopped",
+    "PluginsAsked",
     "ProcessExited",
+    "Reloaded",
     "ResponsesBroken",
     "ResultNotStored",
     "ResultStored",
@@ -37,6 +42,22 @@ class StartAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginsAsked:
+    """Somebody wants plugins, which exist, to be started, stopped or restarted."""
+
+    what: Literal["start", "stop", "restart"]
+    plugin_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The manifest was read again: these are the plugins to run from now on."""
+
+    plugins: tuple[PluginSpec, ...]
+    stop_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
 class Spawned:
     """A plugin's process was started; `instance` is the nonce that it was given."""
 
@@ -47,7 +68,7 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """A plugin's process could not be started."""
+    """A plugin's process could not be started, and another try would end the same way."""
 
     plugin_id: str
     error: str
@@ -76,6 +97,22 @@ class PluginStopped:
 
     plugin_id: str
     is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSaid:
+    """A plugin answered the question after its health, or answered it with something that is no answer."""
+
+    plugin_id: str
+    level: HealthLevel
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A plugin's loop has shown that it turns."""
+
+    plugin_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +241,16 @@ class Tick:
 
 Event = (
     StartAsked
+    | PluginsAsked
+    | Reloaded
+    | HealthSaid
+    | Beat
     | Spawned
     | SpawnFailed
     | PluginStarted
     | PluginStopped
+    | HealthSaid
+    | Beat
     | ProcessExited
     | Submit
     | SampleRead

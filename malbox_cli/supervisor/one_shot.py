@@ -20,18 +20,20 @@ def run_once(
     console: Console,
     on_record: Callable[[Record], None],
     *,
+    given: Sequence[PluginSpec],
     config: Mapping[str, str],
     timeout: float | None,
     verbose: bool,
 ) -> int:
-    """Run every plugin on every sample, and return the exit code: 0, 1 if anything failed, or 128 + n after signal n.
+    """Give samples to plugins, and return the exit code: 0, 1 if anything failed, or 128 + n after signal n.
 
     Args:
         manifest: Whose plugins these are.
-        plugins: Which to run.
+        plugins: Which to start.
         samples: Absolute paths.
         console: Where the operator is told things.
         on_record: Takes the records of all tasks as they come.
+        given: Which of them get every sample; the others are there because these come after them.
         config: What is set on top of each plugin's configuration.
         timeout: Seconds for each task; None for what the plugin's settings say.
         verbose: Whether iceoryx2's log lines are wanted.
@@ -39,7 +41,7 @@ def run_once(
     Raises:
         MalboxError: The supervisor could not be put together.
     """
-    waiting = len(plugins) * len(samples)
+    waiting = len(given) * len(samples)
     all_well = True
     outcomes: set[Outcome] = set()
 
@@ -56,7 +58,7 @@ def run_once(
     with open_session(manifest, plugins, domain=None, console=console, emit=emit, verbose=verbose) as session:
         reactor, machine = session.reactor, session.machine
         for sample in samples:
-            for spec in plugins:
+            for spec in given:
                 reactor.handle(Submit(CLIENT, spec.id, sample, config, timeout))
         reactor.handle(StartAsked())
 

@@ -8,43 +8,69 @@ __all__ = ["TABLE", "PluginEvent", "PluginState", "next_plugin_state"]
 class PluginState(Enum):
     """Where a plugin stands."""
 
-    PENDING = "PENDING"  # not started yet
+    PENDING = "PENDING"  # it is to be started, and was not yet: it may wait for others to be READY
     STARTING = "STARTING"  # the process is there, PluginStarted has not come
     READY = "READY"  # PluginStarted came: it takes tasks
+    DEGRADED = "DEGRADED"  # it takes tasks, and something is wrong with it
     STOPPING = "STOPPING"  # it was told to end
     STOPPED = "STOPPED"  # it ended as it was told to
     EXITED = "EXITED"  # it ended by itself, in order
-    FAILED = "FAILED"  # it could not be started, or died
+    BACKOFF = "BACKOFF"  # its process ended, and it will be started again in a moment
+    FAILED = "FAILED"  # it could not be started, or died, and stays so
+
+    @property
+    def has_process(self) -> bool:
+        """Whether there is a process of it."""
+        return self in _WITH_PROCESS
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it said that it is ready, and was not told to end."""
+        return self in (PluginState.READY, PluginState.DEGRADED)
 
     @property
     def is_over(self) -> bool:
-        """Whether no process of it is left."""
-        return self in (PluginState.PENDING, PluginState.STOPPED, PluginState.EXITED, PluginState.FAILED)
+        """Whether it has no process and gets none by itself."""
+        return self in (PluginState.STOPPED, PluginState.EXITED, PluginState.FAILED)
+
+
+_WITH_PROCESS = frozenset({PluginState.STARTING, PluginState.READY, PluginState.DEGRADED, PluginState.STOPPING})
 
 
 class PluginEvent(Enum):
     """What moves it."""
 
+    START_ASKED = "somebody wants it to run"
     SPAWNED = "its process was started"
     SPAWN_FAILED = "its process could not be started"
+    SKIPPED = "a plugin that it waits for will not be READY"
     STARTED = "PluginStarted came"
+    WORSENED = "it said that something is wrong with it, or its loop does not beat"
+    RECOVERED = "all is well again"
     STOP_ASKED = "it was told to end"
-    ENDED_IN_ORDER = "it said PluginStopped and exited with 0"
-    DIED = "it ended otherwise"
+    ENDED_IN_ORDER = "its process ended, and all is well"
+    DIED = "its process ended otherwise"
+    RESTART_DUE = "its process ended, and it is to be started again"
 
 
 _S, _E = PluginState, PluginEvent
+_WITHOUT_PROCESS = [state for state in PluginState if not state.has_process]
 TABLE: dict[tuple[PluginState, PluginEvent], PluginState] = {
+    **{(state, _E.START_ASKED): _S.PENDING for state in _WITHOUT_PROCESS},
     (_S.PENDING, _E.SPAWNED): _S.STARTING,
     (_S.PENDING, _E.SPAWN_FAILED): _S.FAILED,
+    (_S.PENDING, _E.SKIPPED): _S.FAILED,
     (_S.PENDING, _E.STOP_ASKED): _S.STOPPED,
     (_S.STARTING, _E.STARTED): _S.READY,
     (_S.STARTING, _E.STOP_ASKED): _S.STOPPING,
-    (_S.STARTING, _E.ENDED_IN_ORDER): _S.FAILED,
     (_S.STARTING, _E.DIED): _S.FAILED,
-    (_S.READY, _E.STOP_ASKED): _S.STOPPING,
-    (_S.READY, _E.ENDED_IN_ORDER): _S.EXITED,
-    (_S.READY, _E.DIED): _S.FAILED,
+    (_S.STARTING, _E.RESTART_DUE): _S.BACKOFF,
+    **{(state, _E.WORSENED): _S.DEGRADED for state in (_S.READY, _S.DEGRADED)},
+    (_S.DEGRADED, _E.RECOVERED): _S.READY,
+    **{(state, _E.STOP_ASKED): _S.STOPPING for state in (_S.READY, _S.DEGRADED)},
+    **{(state, _E.ENDED_IN_ORDER): _S.EXITED for state in (_S.READY, _S.DEGRADED)},
+    **{(state, _E.DIED): _S.FAILED for state in (_S.READY, _S.DEGRADED)},
+    **{(state, _E.RESTART_DUE): _S.BACKOFF for state in (_S.READY, _S.DEGRADED)},
     (_S.STOPPING, _E.STARTED): _S.STOPPING,
     (_S.STOPPING, _E.STOP_ASKED): _S.STOPPING,
     (_S.STOPPING, _E.ENDED_IN_ORDER): _S.STOPPED,
@@ -52,12 +78,9 @@ TABLE: dict[tuple[PluginState, PluginEvent], PluginState] = {
     (_S.STOPPED, _E.STOP_ASKED): _S.STOPPED,
     (_S.EXITED, _E.STOP_ASKED): _S.EXITED,
     (_S.FAILED, _E.STOP_ASKED): _S.FAILED,
-    (_S.STOPPED, _E.SPAWNED): _S.STARTING,
-    (_S.EXITED, _E.SPAWNED): _S.STARTING,
-    (_S.FAILED, _E.SPAWNED): _S.STARTING,
-    (_S.STOPPED, _E.SPAWN_FAILED): _S.FAILED,
-    (_S.EXITED, _E.SPAWN_FAILED): _S.FAILED,
-    (_S.FAILED, _E.SPAWN_FAILED): _S.FAILED,
+    (_S.BACKOFF, _E.SPAWNED): _S.STARTING,
+    (_S.BACKOFF, _E.SPAWN_FAILED): _S.FAILED,
+    (_S.BACKOFF, _E.STOP_ASKED): _S.STOPPED,
 }
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.plugin_state import PluginEvent, PluginState, next_plugin_state
+from malbox_cli.supervisor.restart import Restarts
+from malbox_cli.supervisor.vitals import Vitals
 from plugin_runtime.wire.messages import Hello
 
 __all__ = ["PluginRecord", "TaskCounts"]
@@ -34,14 +36,23 @@ class PluginRecord:
         hello: What the process said of itself.
         spawned_at: When its process was started.
         ready_at: When it was READY.
-        restarts: How often its process was started again.
+        restarts: The starts of its process.
+        retry_at: When its process is started again, while it is in BACKOFF.
+        vitals: Whether it is well.
         last_exit: How its last process ended.
+        last_lines: What its last process printed last.
+        killed: How a process of it first ended that was killed; empty while none was.
         said_stopped: Whether its process said PluginStopped.
         doom: Why its process is being killed; becomes the reason once it ended.
-        respawn: Whether its process is started again once it ended.
+        is_unfit: Whether another start of the same program would end the same way.
+        comes_back: Whether its process is started again once it ended, whatever the manifest says.
+        to_stop: Whether it is to be told to stop once those that come after it have ended.
+        leaves: Whether the manifest does not have it any more: it is forgotten once it ended.
+        next_spec: What the manifest says of it by now, for its next process.
         spawning: Whether its process is being started: Spawned or SpawnFailed is still to come.
         term_at: When it gets SIGTERM.
         kill_at: When it gets SIGKILL.
+        give_up_at: When it is given up, because not even SIGKILL ended it.
         queue: The tasks that wait for it, by number.
         running: The task that it works on.
         counts: The tasks that ended.
@@ -56,14 +67,23 @@ class PluginRecord:
     hello: Hello | None = None
     spawned_at: float | None = None
     ready_at: float | None = None
-    restarts: int = 0
+    restarts: Restarts = field(default_factory=Restarts)
+    retry_at: float | None = None
+    vitals: Vitals = field(default_factory=Vitals)
     last_exit: ExitStatus | None = None
+    last_lines: tuple[str, ...] = ()
+    killed: str = ""
     said_stopped: bool = False
     doom: str | None = None
-    respawn: bool = False
+    is_unfit: bool = False
+    comes_back: bool = False
+    to_stop: bool = False
+    leaves: bool = False
+    next_spec: PluginSpec | None = None
     spawning: bool = False
     term_at: float | None = None
     kill_at: float | None = None
+    give_up_at: float | None = None
     queue: deque[int] = field(default_factory=deque)
     running: int | None = None
     counts: TaskCounts = field(default_factory=TaskCounts)
@@ -76,17 +96,17 @@ class PluginRecord:
     @property
     def has_no_process(self) -> bool:
         """Whether it has no process and none is being started."""
-        return self.state.is_over and not self.spawning
+        return not self.state.has_process and not self.spawning
 
     @property
     def is_gone(self) -> bool:
-        """Whether it had a process and will not get another one by itself: no task of it can be done any more."""
-        return self.has_no_process and self.state is not PluginState.PENDING
+        """Whether it has no process and will not get one by itself: no task of it can be done any more."""
+        return self.state.is_over and not self.spawning
 
     @property
     def takes_tasks(self) -> bool:
         """Whether a task can be sent to its process now, which may be busy with another one."""
-        return self.state is PluginState.READY and not self.said_stopped and self.doom is None
+        return self.state.is_up and not self.said_stopped and self.doom is None and not self.vitals.silence
 
     def knows(self, extension: str) -> bool:
         """Whether its process said that it knows an extension of the protocol."""
@@ -98,20 +118,35 @@ class PluginRecord:
         Raises:
             KeyError: That event cannot happen in this state; the caller is wrong.
         """
-        self.state = next_plugin_state(self.state, event)
+        before, self.state = self.state, next_plugin_state(self.state, event)
         self.reason = reason
-        self.since = now
+        if self.state is not before:
+            self.since = now
+
+    def has_process_of(self, pid: int, instance: str, now: float) -> None:
+        """Take note of a new process."""
+        self.pid, self.instance, self.spawned_at = pid, instance, now
+        self.hello = self.ready_at = self.doom = self.retry_at = None
+        self.said_stopped = self.comes_back = self.to_stop = self.spawning = self.is_unfit = False
+        self.vitals = Vitals()
+        self.clear_ladder()
 
     def set_ladder(self, term_at: float | None, kill_at: float | None) -> None:
         """Set when it gets the signals that end it; an earlier time that is set already stays."""
         self.term_at = _earlier(self.term_at, term_at)
         self.kill_at = _earlier(self.kill_at, kill_at)
 
+    def clear_ladder(self) -> None:
+        """Let no signal come any more."""
+        self.term_at = self.kill_at = self.give_up_at = None
+
     def deadlines(self) -> list[float]:
         """Return when something has to be done about it."""
-        times = [self.term_at, self.kill_at]
+        times = [self.term_at, self.kill_at, self.give_up_at, self.retry_at]
         if self.state is PluginState.STARTING and self.doom is None and self.spawned_at is not None:
             times.append(self.spawned_at + self.spec.start_timeout)
+        if self.state.is_up and self.doom is None:
+            times.append(self.vitals.deadline())
         return [time for time in times if time is not None]
 
 

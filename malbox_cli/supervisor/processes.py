@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from malbox_cli.manifest.environment import inherited
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from plugin_runtime.errors import MalboxError
@@ -62,9 +63,8 @@ def spawn(spec: PluginSpec, variables: Mapping[str, str], descriptor_limits: tup
     Raises:
         SpawnError: The program could not be started; the text says why.
     """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MALBOX_")}
     # Without it a Python plugin's prints would be seen when it ends, or never where it is killed.
-    environment = {"PYTHONUNBUFFERED": "1", **inherited, **spec.env, **variables}
+    environment = {"PYTHONUNBUFFERED": "1", **inherited(os.environ, spec.inherit_env), **spec.env, **variables}
     try:
         reader, writer = os.pipe2(os.O_CLOEXEC)
     except OSError as error:

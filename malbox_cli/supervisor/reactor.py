@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 from malbox_cli.control.records import Record
-from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.clock import Clock
+from malbox_cli.supervisor.health_checks import HealthChecks
+from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
@@ -39,12 +40,16 @@ def _seldom() -> float:
     return SAFETY_NET_SECONDS
 
 
+def _ignore(plugin_id: str) -> None:
+    del plugin_id
+
+
 class Reactor:
     """Joins the machine to the ports, the processes and the store.
 
     Args:
         machine: Who decides.
-        specs: The plugins.
+        plugin_ids: The plugins that there are at first.
         ports: The way to the plugins; their services are made here, before any process.
         poller: The descriptors of everybody.
         children: The plugins' processes.
@@ -52,16 +57,18 @@ class Reactor:
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
         say: Takes what an operator should know: a level and a text.
+        slots: Whose heartbeat is whose.
         clock: What the machine knows the time from; by default one of its own.
 
     Attributes:
+        on_change: Called with the id of a plugin that stands elsewhere than before.
         beat: Called at the end of each turn; it returns in how many seconds at the latest it wants to be called again.
     """
 
     def __init__(
         self,
         machine: Machine,
-        specs: Iterable[PluginSpec],
+        plugin_ids: Iterable[str],
         ports: SupervisorPorts,
         poller: Poller,
         children: Children,
@@ -69,11 +76,13 @@ class Reactor:
         store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
         emit: Callable[[int, Record], None],
         say: Callable[[str, str], None],
+        slots: HeartbeatSlots,
         clock: Clock | None = None,
     ) -> None:
         self.beat: Callable[[], float] = _seldom
         self._machine = machine
-        self._specs: Mapping[str, PluginSpec] = {spec.id: spec for spec in specs}
+        self._plugin_ids = dict.fromkeys(plugin_ids)
+        self._not_adopted: dict[str, str] = {}
         self._ports = ports
         self._poller = poller
         self._children = children
@@ -81,6 +90,8 @@ class Reactor:
         self._emit = emit
         self._say = say
         self._clock = Clock() if clock is None else clock
+        self._slots = slots
+        self._health = HealthChecks(ports, self.handle)
         self._inbox: deque[events.Event | Written] = deque()
         self._inbox_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._queue: deque[events.Event] = deque()
@@ -90,11 +101,12 @@ class Reactor:
         self._deadline: float | None = None
         self._deadline_is_known = False
         self._longest_wait = SAFETY_NET_SECONDS
-        for plugin_id in self._specs:
+        for plugin_id in self._plugin_ids:
             ports.add_plugin(plugin_id)
         poller.add(self._inbox_fd, self._read_inbox)
         ports.watch(poller.fd)
         children.on_end = self._child_ended
+        self.on_change: Callable[[str], None] = _ignore
         # The threads begin last: where something fails before, nobody would end them.
         self._writer, self._reader = store(self)
         self._streams = TaskStreams(ports, self._writer, self.handle, say)
@@ -119,9 +131,13 @@ class Reactor:
             self._look_everywhere_at = now + SAFETY_NET_SECONDS
         if wakes or look_everywhere or self._streams.has_more:
             self._streams.drain()
+        if self._health.are_open and (look_everywhere or DaemonWake.RESPONSE in wakes):
+            self._health.drain()
         if look_everywhere or DaemonWake.EVENT in wakes:
-            for plugin_id in self._specs:
+            for plugin_id in list(self._plugin_ids):
                 self._drain_events(plugin_id)
+        if self._slots.are_taken:
+            self._take_beats(wakes)
         self._poller.dispatch()
         deadline = self._next_deadline()
         if deadline is not None and deadline <= self._clock.now():
@@ -158,6 +174,7 @@ class Reactor:
             stack.callback(self._poller.remove, self._inbox_fd)
             stack.callback(self._ports.unwatch, self._poller.fd)
             stack.callback(self._streams.close)
+            stack.callback(self._health.close)
             stack.callback(self._writer.close)
             stack.callback(self._reader.close)
             self._children.kill_all()
@@ -210,27 +227,63 @@ class Reactor:
             case actions.Say():
                 self._say(action.level, action.text)
             case actions.Spawn():
-                self._spawn(action.plugin_id)
+                self._spawn(action)
             case actions.Signal():
                 self._children.signal(action.plugin_id, action.number)
+            case actions.Changed():
+                self.on_change(action.plugin_id)
             case actions.SendShutdown():
-                self._send_shutdown()
+                self._publish(EventKind.DAEMON_SHUTDOWN, "cannot tell the plugins to stop, signals will")
+            case actions.SendConfigReloaded():
+                self._publish(EventKind.CONFIG_RELOADED, "cannot tell the plugins that the manifest was read again")
+            case actions.AskStop():
+                self._ask_stop(action.plugin_id)
+            case actions.AskHealth():
+                self._health.ask(action.plugin_id)
             case actions.CleanUp():
                 self._clean_up(action)
+            case actions.Abandon():
+                self._children.abandon(action.plugin_id)
+            case actions.Adopt():
+                self._adopt(action.plugin_id)
+            case actions.Forget():
+                self._forget(action.plugin_id)
 
-    def _spawn(self, plugin_id: str) -> None:
+    def _spawn(self, action: actions.Spawn) -> None:
+        plugin_id = action.plugin_id
         try:
-            child, instance = self._children.spawn(self._specs[plugin_id])
+            if plugin_id in self._not_adopted:
+                raise SpawnError(self._not_adopted[plugin_id])
+            child, instance = self._children.spawn(action.spec)
         except SpawnError as error:
             self.handle(events.SpawnFailed(plugin_id, str(error)))
         else:
             self.handle(events.Spawned(plugin_id, child.pid, instance))
 
-    def _send_shutdown(self) -> None:
+    def _adopt(self, plugin_id: str) -> None:
         try:
-            self._ports.publish_event(*encode_event(EventMessage(EventKind.DAEMON_SHUTDOWN)))
+            self._ports.add_plugin(plugin_id)
         except TransportError as error:
-            self._say("warning", f"cannot tell the plugins to stop, signals will: {error}")
+            self._not_adopted[plugin_id] = str(error)
+        else:
+            self._plugin_ids[plugin_id] = None
+
+    def _forget(self, plugin_id: str) -> None:
+        if self._not_adopted.pop(plugin_id, None) is None:
+            del self._plugin_ids[plugin_id]
+            self._ports.remove_plugin(plugin_id)
+
+    def _publish(self, kind: EventKind, failure: str) -> None:
+        try:
+            self._ports.publish_event(*encode_event(EventMessage(kind)))
+        except TransportError as error:
+            self._say("warning", f"{failure}: {error}")
+
+    def _ask_stop(self, plugin_id: str) -> None:
+        try:
+            self._ports.ask_stop(plugin_id)
+        except TransportError as error:
+            self._say("warning", f"{plugin_id}: cannot tell it to stop, signals will: {error}")
 
     def _clean_up(self, action: actions.CleanUp) -> None:
         try:
@@ -243,7 +296,14 @@ class Reactor:
         pid, status = self._children.reap(plugin_id)
         self._streams.drain_dead(plugin_id)
         self._drain_events(plugin_id)
+        self._health.forget(plugin_id)
         self.handle(events.ProcessExited(plugin_id, pid, status, self._pump.last_lines(plugin_id)))
+
+    def _take_beats(self, wakes: Mapping[int, int]) -> None:
+        for event_id in wakes:
+            plugin_id = self._slots.plugin_of(event_id)
+            if plugin_id is not None:
+                self.handle(events.Beat(plugin_id))
 
     def _drain_events(self, plugin_id: str) -> None:
         while (received := self._ports.receive_event(plugin_id)) is not None:

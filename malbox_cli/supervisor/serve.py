@@ -4,23 +4,39 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from malbox_cli.control.messages import Canceling, Request, StatusAsked, Stopping, Submitting, encode
-from malbox_cli.control.records import Record, to_line
-from malbox_cli.control.server import ControlServer
+from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.supervisor.console import Console
-from malbox_cli.supervisor.events import CancelAsked, ClientLeft, StartAsked, StopAsked, Submit
+from malbox_cli.supervisor.events import StartAsked, StopAsked
 from malbox_cli.supervisor.ownership import Owner, Ownership
 from malbox_cli.supervisor.plugin_state import PluginState
+from malbox_cli.supervisor.service import Service
 from malbox_cli.supervisor.service_report import ServiceReport
 from malbox_cli.supervisor.session import Session, open_session
 from malbox_cli.supervisor.systemd import Systemd
+from malbox_cli.supervisor.verdict import ExitOn, reason_to_exit, verdict
 
 __all__ = ["serve"]
 
 
-def serve(manifest: Manifest, plugins: Sequence[PluginSpec], console: Console, *, verbose: bool) -> int:
-    """Run the plugins until a signal or a command stops them, or none of them runs any more; return the exit code.
+def serve(
+    manifest: Manifest,
+    plugins: Sequence[PluginSpec],
+    console: Console,
+    *,
+    chosen: Sequence[str] = (),
+    exit_on: ExitOn | None = None,
+    verbose: bool,
+) -> int:
+    """Run the plugins until a signal or a command stops them, or until they end by themselves; return the exit code.
+
+    Args:
+        manifest: Whose plugins these are.
+        plugins: Which to run.
+        console: Where the operator is told things.
+        chosen: The ids that were named to choose these plugins; none for all of the manifest.
+        exit_on: When to stop because plugins ended; None: once none of them runs any more.
+        verbose: Whether iceoryx2's log lines are wanted.
 
     Raises:
         AlreadySupervised: Another supervisor has this manifest.
@@ -29,71 +45,53 @@ def serve(manifest: Manifest, plugins: Sequence[PluginSpec], console: Console, *
     ownership = Ownership.take(manifest.state_dir, manifest.path)
     systemd = Systemd.of_environment(console.say)
     try:
-        server: list[ControlServer] = []
+        service: list[Service] = []
 
         def emit(client: int, record: Record) -> None:
-            server[0].send(client, to_line(record))
+            service[0].emit(client, record)
 
         with open_session(
             manifest, plugins, domain=manifest.domain, console=console, emit=emit, verbose=verbose
         ) as session:
-            server.append(_control_server(session, server))
+            service.append(Service(session, chosen))
             if systemd.is_there:
-                session.reactor.beat = ServiceReport(systemd, session.machine).turn
+                report = ServiceReport(systemd, session.machine)
+                session.reactor.beat, service[0].on_reload = report.turn, report.reloading
             try:
                 ownership.announce(Owner(os.getpid(), str(session.folder.socket)))
                 console.say("info", f"supervising {manifest.path} (process {os.getpid()})")
-                session.reactor.handle(StartAsked())
-                session.reactor.run_until(lambda: _all_ready(session) or _is_over(session))
-                if not session.machine.has_ended:
-                    send = shlex.join(["malbox", "send-task", "-f", str(manifest.path), plugins[0].id])
-                    console.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
-                session.reactor.run_until(lambda: _is_over(session))
+                ended_by_itself = _run(session, exit_on)
             finally:
-                server[0].close()
-            return _exit_code(session)
+                service[0].close()
+            end = verdict(session.machine.plugins, signal=session.signals.first, ended_by_itself=ended_by_itself)
+        if end.culprit:
+            console.say("error", end.culprit)
+        return end.code
     finally:
         systemd.close()
         ownership.release()
 
 
-def _control_server(session: Session, server: list[ControlServer]) -> ControlServer:
-    handle = session.reactor.handle
+def _run(session: Session, exit_on: ExitOn | None) -> bool:
+    """Run until the end; return whether the supervisor ended because of its plugins."""
+    reactor, machine = session.reactor, session.machine
+    ended_by_itself = False
 
-    def take(client: int, request: Request) -> None:
-        match request:
-            case Submitting():
-                handle(Submit(client, request.plugin, request.sample, request.config, request.timeout))
-            case Canceling():
-                handle(CancelAsked(request.task))
-            case StatusAsked():
-                server[0].send(client, encode(session.status()))
-            case Stopping():
-                handle(StopAsked("`malbox down`"))
+    def is_over() -> bool:
+        nonlocal ended_by_itself
+        if not machine.is_stopping and (why := reason_to_exit(machine.plugins, exit_on)) is not None:
+            ended_by_itself = True
+            reactor.handle(StopAsked(why))
+        return machine.has_ended
 
-    return ControlServer(
-        session.folder.socket,
-        session.poller,
-        take,
-        lambda client: handle(ClientLeft(client)),
-        lambda text: session.console.say("warning", text),
-    )
+    reactor.handle(StartAsked())
+    reactor.run_until(lambda: is_over() or _all_ready(session))
+    if not machine.is_stopping:
+        send = shlex.join(["malbox", "send-task", "-f", str(session.manifest.path), machine.plugins[0].id])
+        session.console.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
+    reactor.run_until(is_over)
+    return ended_by_itself
 
 
 def _all_ready(session: Session) -> bool:
     return all(plugin.state is PluginState.READY for plugin in session.machine.plugins)
-
-
-def _is_over(session: Session) -> bool:
-    if session.machine.nothing_runs and not session.machine.is_stopping:
-        session.reactor.handle(StopAsked("no plugin runs any more"))
-    return session.machine.has_ended
-
-
-def _exit_code(session: Session) -> int:
-    if session.signals.first is not None:
-        return 128 + session.signals.first
-    failed = [plugin for plugin in session.machine.plugins if plugin.state is PluginState.FAILED]
-    for plugin in failed:
-        session.console.say("error", f"plugin {plugin.id} FAILED: {plugin.reason}")
-    return 1 if failed else 0

@@ -57,6 +57,13 @@ class ServiceReport:
         self._systemd.beat(now)
         return max(0.0, min(self._systemd.next_beat, self._ask_at if busy else self._systemd.next_beat) - now)
 
+    def reloading(self) -> None:
+        """Say that the manifest is being read again; what `turn` finds ready says that it was."""
+        if self._was_ready:
+            self._was_ready = False
+            self._shown = ()
+            self._systemd.reloading()
+
     def _show(self, text: str) -> None:
         if text != self._text:
             self._text = text

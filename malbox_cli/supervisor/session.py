@@ -1,12 +1,14 @@
 """Puts a supervisor together, and takes it apart again whatever happened in between."""
 
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from malbox_cli.control.messages import PluginStatus, SupervisorStatus
+from malbox_cli.control.news import PluginNews
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.results import ResultWriter
@@ -17,10 +19,12 @@ from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
+from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.job_control import JobControl
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
+from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
@@ -30,6 +34,7 @@ from malbox_cli.supervisor.systemd import forget_systemd
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.ports.iceoryx import silence_log
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
+from plugin_runtime.releases import release_of
 
 __all__ = ["Session", "open_session"]
 
@@ -74,6 +79,21 @@ class Session:
             plugins=tuple(_status_of(plugin, age) for plugin in self.machine.plugins),
         )
 
+    def news(self, plugin: PluginRecord) -> PluginNews:
+        """Return how a plugin stands now."""
+        now = time.time()
+        return PluginNews(
+            time=round(now, 3),
+            plugin=plugin.id,
+            state=plugin.state.value,
+            reason=plugin.reason,
+            since=round(now - self.clock.age(plugin.since), 3),
+            pid=plugin.pid,
+            restarts=plugin.restarts.count,
+            last_exit=_last_exit(plugin),
+            last_lines=plugin.last_lines if plugin.state is PluginState.FAILED else (),
+        )
+
 
 @contextmanager
 def open_session(
@@ -109,6 +129,8 @@ def open_session(
         guard = Guard(folder.path, folder.domain.prefix, folder.lock)
         stack.callback(guard.done)
 
+        slots, release = HeartbeatSlots(), release_of("iceoryx2")
+
         def variables(spec: PluginSpec, instance: str) -> Mapping[str, str]:
             return PluginEnvironment(
                 plugin_id=spec.id,
@@ -117,6 +139,9 @@ def open_session(
                 domain=folder.domain,
                 config=spec.config,
                 file_ref_threshold=spec.stash_threshold,
+                iceoryx2=release,
+                heartbeat=spec.heartbeat,
+                heartbeat_slot=0 if spec.heartbeat is None else slots.take(spec.id),
                 verbose=verbose,
             ).variables()
 
@@ -127,10 +152,11 @@ def open_session(
 
         signals.check()
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
-        machine = Machine(plugins, stop_timeout=manifest.stop_timeout)
+        machine = Machine(plugins, stop_timeout=manifest.stop_timeout, jitter=random.random)
         pump = OutputPump(poller, console.line)
         children = Children(poller, guard, variables, pump, limits)
-        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, console.say, clock)
+        plugin_ids = [spec.id for spec in plugins]
+        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, console.say, slots, clock)
         stack.callback(reactor.close)
         job_control = JobControl(children, clock)
         stack.callback(job_control.close)
@@ -144,7 +170,6 @@ def open_session(
 
 
 def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginStatus:
-    last_exit = plugin.last_exit
     counts = plugin.counts
     return PluginStatus(
         id=plugin.id,
@@ -154,8 +179,8 @@ def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginSta
         reason=plugin.reason,
         pid=plugin.pid,
         uptime=None if plugin.pid is None or plugin.spawned_at is None else round(age(plugin.spawned_at), 3),
-        restarts=plugin.restarts,
-        last_exit=None if last_exit is None else {"code": last_exit.code, "signal": last_exit.signal},
+        restarts=plugin.restarts.count,
+        last_exit=_last_exit(plugin),
         ready_at=None if plugin.ready_at is None else round(time.time() - age(plugin.ready_at), 3),
         tasks={
             "queued": len(plugin.queue),
@@ -164,4 +189,10 @@ def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginSta
             "failed": counts.failed,
             "canceled": counts.canceled,
         },
+        iceoryx2=plugin.hello.iceoryx2 if plugin.hello else None,
     )
+
+
+def _last_exit(plugin: PluginRecord) -> dict[str, int | None] | None:
+    status = plugin.last_exit
+    return None if status is None else {"code": status.code, "signal": status.signal}

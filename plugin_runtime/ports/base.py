@@ -159,6 +159,15 @@ class PluginPorts(Ports):
             TransportError: It could not be sent.
         """
 
+    @abstractmethod
+    def beat(self, slot: int) -> None:
+        """Ring the supervisor with the heartbeat of a slot, which carries nothing else. Does not block.
+
+        Raises:
+            ValueError: There is no such slot.
+            TransportError: It could not be rung.
+        """
+
 
 class ResponseStream(ABC):
     """The responses of one request, at the supervisor's end."""
@@ -190,6 +199,16 @@ class SupervisorPorts(Ports):
         """
 
     @abstractmethod
+    def remove_plugin(self, plugin_id: str) -> None:
+        """Let go of every service of a plugin, and of its requests; `add_plugin` makes them anew.
+
+        To be called once its process has ended and was cleaned up after: what was not received is lost.
+
+        Raises:
+            TransportError: No plugin of that id was added.
+        """
+
+    @abstractmethod
     def send_request(self, plugin_id: str, header: TaskRequestHeader, payload: bytes) -> ResponseStream:
         """Send a request, ring the plugin, and return where its responses arrive.
 
@@ -210,6 +229,14 @@ class SupervisorPorts(Ports):
 
         Raises:
             TransportError: It could not be sent.
+        """
+
+    @abstractmethod
+    def ask_stop(self, plugin_id: str) -> None:
+        """Ring one plugin with the word to stop. One that does not listen does not hear it, and that is no error.
+
+        Raises:
+            TransportError: It could not be rung, or no plugin of that id was added.
         """
 
     @abstractmethod

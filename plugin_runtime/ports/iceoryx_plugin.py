@@ -27,7 +27,7 @@ from plugin_runtime.ports.iceoryx import (
 from plugin_runtime.ports.iceoryx_services import Services
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
-from plugin_runtime.wire.names import CHUNK_SIZE, DaemonWake
+from plugin_runtime.wire.names import CHUNK_SIZE, DaemonWake, beat_wake
 
 __all__ = ["IceoryxPluginPorts"]
 
@@ -182,6 +182,11 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
                 raise TransportError("cannot publish an event: these ports were closed")
             publish(self._publisher, header, payload)
             self.supervisor.ring(EVENT)
+
+    def beat(self, slot: int) -> None:  # noqa: D102 - said in the interface
+        self._require_open()
+        with self.lock:
+            self.supervisor.ring(beat_wake(slot))
 
     def _close_ports(self) -> None:
         for request in list(self.requests):

@@ -30,7 +30,7 @@ from plugin_runtime.wire.names import PluginWake, credit_wake
 __all__ = ["IceoryxSupervisorPorts"]
 
 REQUEST_SLICE = 64 * 1024
-TASK, DAEMON_EVENT = int(PluginWake.TASK), int(PluginWake.DAEMON_EVENT)
+TASK, DAEMON_EVENT, STOP = int(PluginWake.TASK), int(PluginWake.DAEMON_EVENT), int(PluginWake.STOP)
 
 
 class IceoryxResponses(ResponseStream):
@@ -97,6 +97,15 @@ class PluginEnd:
     held_services: tuple[Any, ...]
     streams: set[IceoryxResponses] = field(default_factory=set)
 
+    def close(self) -> None:
+        """Let go of all of it."""
+        for stream in list(self.streams):
+            stream.close()
+        self.client.delete()
+        self.subscriber.delete()
+        self.bell.close()
+        self.held_services = ()
+
 
 class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
     """The ports of a supervisor.
@@ -145,6 +154,10 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
             subscriber = events.subscriber_builder().create()
         self._plugins[plugin_id] = PluginEnd(client, subscriber, Bell(notify), (tasks, events, results, notify))
 
+    def remove_plugin(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
+        self._end_of(plugin_id).close()
+        del self._plugins[plugin_id]
+
     def send_request(  # noqa: D102 - said in the interface
         self, plugin_id: str, header: TaskRequestHeader, payload: bytes
     ) -> ResponseStream:
@@ -183,6 +196,9 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
         for end in self._plugins.values():
             end.bell.ring(DAEMON_EVENT)
 
+    def ask_stop(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
+        self._end_of(plugin_id).bell.ring(STOP)
+
     def clean_up_after(self, pid: int) -> None:  # noqa: D102 - said in the interface
         clean_up_after(pid, self._domain, self._open_services().config)
 
@@ -200,12 +216,7 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
 
     def _close_ports(self) -> None:
         for end in self._plugins.values():
-            for stream in list(end.streams):
-                stream.close()
-            end.client.delete()
-            end.subscriber.delete()
-            end.bell.close()
-            end.held_services = ()
+            end.close()
         self._plugins.clear()
         self._publisher.delete()
         self._services = None

@@ -24,7 +24,7 @@ from plugin_runtime.ports.base import (
 )
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
-from plugin_runtime.wire.names import RESPONSE_WINDOW, DaemonWake, PluginWake, credit_wake
+from plugin_runtime.wire.names import RESPONSE_WINDOW, DaemonWake, PluginWake, beat_wake, credit_wake
 
 __all__ = ["Faults", "MemoryExchange"]
 
@@ -266,6 +266,10 @@ class MemoryPluginPorts(MemoryPorts, PluginPorts):
         self._side.events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
         self._exchange.daemon_bell.ring(DaemonWake.EVENT)
 
+    def beat(self, slot: int) -> None:
+        self._require_open()
+        self._exchange.daemon_bell.ring(beat_wake(slot))
+
     def _close_ports(self) -> None:
         side = self._side
         side.bell = None
@@ -319,6 +323,12 @@ def close_call(exchange: MemoryExchange, side: PluginSide, call: Call) -> None:
         exchange.room.notify_all()
 
 
+def close_calls(exchange: MemoryExchange, side: PluginSide) -> None:
+    """Let go of all requests to a plugin."""
+    for call in list(side.open_calls):
+        close_call(exchange, side, call)
+
+
 class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
     """The supervisor's end."""
 
@@ -330,6 +340,13 @@ class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
     def add_plugin(self, plugin_id: str) -> None:
         self._require_open()
         self._plugins[plugin_id] = self._exchange.sides.setdefault(plugin_id, PluginSide())
+
+    def remove_plugin(self, plugin_id: str) -> None:
+        side = self._side(plugin_id)
+        close_calls(self._exchange, side)
+        side.requests.clear()
+        side.events.clear()
+        del self._plugins[plugin_id]
 
     def send_request(self, plugin_id: str, header: TaskRequestHeader, payload: bytes) -> ResponseStream:
         side = self._side(plugin_id)
@@ -353,6 +370,9 @@ class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
                 side.daemon_events.append(event)
                 side.ring(PluginWake.DAEMON_EVENT)
 
+    def ask_stop(self, plugin_id: str) -> None:
+        self._side(plugin_id).ring(PluginWake.STOP)
+
     def clean_up_after(self, pid: int) -> None:  # noqa: ARG002 - said in the interface; memory leaves nothing
         self._require_open()
 
@@ -365,5 +385,4 @@ class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
 
     def _close_ports(self) -> None:
         for side in self._plugins.values():
-            for call in list(side.open_calls):
-                close_call(self._exchange, side, call)
+            close_calls(self._exchange, side)

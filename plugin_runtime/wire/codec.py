@@ -21,6 +21,7 @@ from plugin_runtime.wire.messages import (
     EventKind,
     EventMessage,
     Execute,
+    HealthQuestion,
     ProgressUpdate,
     Request,
     ResponseKind,
@@ -56,6 +57,8 @@ MAX_MESSAGE_BYTES = 64 * 1024
 
 _EXECUTE = 0
 _CANCEL = 1
+_HEALTH = 2
+_NO_TASK = 0
 
 _MIN_I32 = -MAX_I32 - 1
 _EVENT_KINDS = {kind.value: kind for kind in EventKind}
@@ -80,6 +83,8 @@ def encode_request(request: Request) -> tuple[TaskRequestHeader, bytes]:
     Raises:
         ValueError: The task's id or a text of the request cannot travel.
     """
+    if isinstance(request, HealthQuestion):
+        return TaskRequestHeader(_NO_TASK, _HEALTH), b""
     task_id = _i32(request.task_id, "task id")
     if isinstance(request, Cancel):
         return TaskRequestHeader(task_id, _CANCEL), b""
@@ -87,7 +92,7 @@ def encode_request(request: Request) -> tuple[TaskRequestHeader, bytes]:
 
 
 def decode_request(header: TaskRequestHeader, payload: Buffer) -> Request:
-    """Return the request; the payload of a cancellation is ignored.
+    """Return the request; the payload of all but a task is ignored, and the id of a question after health.
 
     Raises:
         UnknownValue: The type of the request is none of ours.
@@ -98,6 +103,8 @@ def decode_request(header: TaskRequestHeader, payload: Buffer) -> Request:
         return Execute(header.task_id, decode_task_request(payload))
     if request_type == _CANCEL:
         return Cancel(header.task_id)
+    if request_type == _HEALTH:
+        return HealthQuestion()
     raise UnknownValue("request_type", request_type)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
 __all__ = [
     "MAX_I32",
@@ -12,6 +13,9 @@ __all__ = [
     "EventKind",
     "EventMessage",
     "Execute",
+    "HealthAnswer",
+    "HealthLevel",
+    "HealthQuestion",
     "Hello",
     "Piece",
     "ProgressUpdate",
@@ -22,6 +26,9 @@ __all__ = [
 ]
 
 MAX_I32 = 2**31 - 1
+
+HealthLevel = Literal["healthy", "degraded", "unhealthy"]
+"""How well a plugin can do its work."""
 
 Buffer = bytes | bytearray | memoryview
 """Bytes to read. A `memoryview` is of format ``B`` and one dimension; it may be valid only until the next receive."""
@@ -98,7 +105,20 @@ class Cancel:
     task_id: int
 
 
-Request = Execute | Cancel
+@dataclass(frozen=True, slots=True)
+class HealthQuestion:
+    """Supervisor to plugin: say how you are. Sent only to a plugin that said it knows the health extension."""
+
+
+Request = Execute | Cancel | HealthQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class HealthAnswer:
+    """Plugin to supervisor: how the plugin is, and why in words; nothing has to be said of a healthy one."""
+
+    level: HealthLevel
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import re
 from enum import IntEnum
 
 __all__ = [
+    "BEAT_SLOTS",
     "CHUNK_SIZE",
     "CREDIT_SLOTS",
     "DAEMON_EVENTS_SERVICE",
@@ -13,6 +14,8 @@ __all__ = [
     "RESPONSE_WINDOW",
     "DaemonWake",
     "PluginWake",
+    "beat_slot",
+    "beat_wake",
     "credit_wake",
     "is_plugin_id",
     "plugin_events_service",
@@ -32,6 +35,9 @@ RESPONSE_WINDOW = 4
 
 CREDIT_SLOTS = 64
 """How many event ids, from `PluginWake.CREDIT` up, carry credits."""
+
+BEAT_SLOTS = 120
+"""How many event ids, from `DaemonWake.BEAT` up, carry heartbeats."""
 
 MAX_PLUGIN_ID_BYTES = 255 - len("malbox/plugin//results")
 """Bytes that a plugin's id has at most: the name of an iceoryx2 service has 255, and this is the longest around it."""
@@ -53,14 +59,18 @@ class PluginWake(IntEnum):
     RESULT = 2
     CREDIT = 16
     """The first of `CREDIT_SLOTS` ids; see `credit_wake`."""
+    STOP = 80
+    """This plugin, and no other, is to stop, as DaemonShutdown tells all of them."""
 
 
 class DaemonWake(IntEnum):
-    """Why the supervisor is woken."""
+    """Why the supervisor is woken; ids from 16 up are extensions of our own here, too."""
 
     RESPONSE = 0
     EVENT = 1
     RESULT = 2
+    BEAT = 16
+    """The first of `BEAT_SLOTS` ids; see `beat_wake`."""
 
 
 def credit_wake(task_id: int) -> int:
@@ -70,6 +80,23 @@ def credit_wake(task_id: int) -> int:
     ended must not be taken for one of the task after it: tasks that follow each other have different ids.
     """
     return PluginWake.CREDIT + task_id % CREDIT_SLOTS
+
+
+def beat_wake(slot: int) -> int:
+    """Return the event id of the heartbeat of the plugin that has this slot.
+
+    Raises:
+        ValueError: There is no such slot.
+    """
+    if not 0 <= slot < BEAT_SLOTS:
+        raise ValueError(f"There is no heartbeat slot {slot}: they are numbered from 0 to {BEAT_SLOTS - 1}.")
+    return DaemonWake.BEAT + slot
+
+
+def beat_slot(event_id: int) -> int | None:
+    """Return the slot whose heartbeat an event id of the supervisor's is, or None if it is no heartbeat."""
+    slot = event_id - DaemonWake.BEAT
+    return slot if 0 <= slot < BEAT_SLOTS else None
 
 
 def is_plugin_id(text: str) -> bool:

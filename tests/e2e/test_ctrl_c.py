@@ -112,7 +112,7 @@ def has_children(place: Place, up: Running, count: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_signal_while_it_starts_ends_it_and_leaves_nothing(place: Place, moment: str, number: signal.Signals) -> None:
-    up = place.start("up", "-f", place.manifest("echo", "slow_start"))
+    up = place.start("up", "-f", place.manifest("echo", "raises"))
     MOMENTS[moment](place, up)
 
     up.signal(number)

@@ -65,8 +65,7 @@ def test_ctrl_z_stops_the_plugins_too_and_the_time_until_fg_does_not_count(place
 
     shell.type(CTRL_Z)
     shell.wait_for("Stopped")
-    assert is_stopped(supervisor)
-    assert is_stopped(plugin)
+    eventually(lambda: is_stopped(supervisor) and is_stopped(plugin), "both stand still")
     over = time.monotonic() + TIMEOUT + 0.2
     until.touch()
     eventually(lambda: time.monotonic() > over, "the task's time is over")
@@ -93,8 +92,7 @@ def test_a_second_ctrl_z_works_like_the_first(place: Place, shell: Shell) -> Non
     for times in (1, 2):
         shell.type(CTRL_Z)
         shell.wait_for("Stopped", times)
-        assert is_stopped(supervisor)
-        assert is_stopped(plugin)
+        eventually(lambda: is_stopped(supervisor) and is_stopped(plugin), "both stand still")
         shell.type("fg\n")
         eventually(lambda: not is_stopped(supervisor) and not is_stopped(plugin), "they go on")
 

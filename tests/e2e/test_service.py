@@ -56,6 +56,20 @@ def test_a_supervisor_that_stands_still_beats_no_more(place: Place) -> None:
         eventually(lambda: manager.read().count("WATCHDOG=1") > count, "beats again")
 
 
+def test_a_reload_is_over_when_what_is_new_is_ready(place: Place) -> None:
+    with ServiceManager(None) as manager, place.up(place.manifest("echo"), env=manager.environment()):
+        eventually(lambda: "READY=1" in manager.read(), "is READY")
+
+        assert place.malbox("reload", "-f", place.manifest("echo", "raises")).code == 0
+
+        eventually(lambda: manager.read().count("READY=1") == 2, "is READY again")
+        told = manager.read()
+        [reloading] = [index for index, line in enumerate(told) if line == "RELOADING=1"]
+        assert told[reloading + 1].startswith("MONOTONIC_USEC=")
+        [*_, status, ready] = told[reloading:]
+        assert (status, ready) == ("STATUS=2 of 2 plugins READY", "READY=1")
+
+
 def test_a_service_of_which_no_plugin_can_be_started_was_never_up(place: Place) -> None:
     with ServiceManager(None) as manager:
         done = place.malbox("up", "-f", place.manifest("exits_before_ready"), env=manager.environment())

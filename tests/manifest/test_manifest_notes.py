@@ -66,6 +66,6 @@ def test_what_malbox_itself_would_miss_in_plugin_toml_is_a_note(text: str, where
 
 
 def test_every_key_that_is_not_supported_says_what_happens_instead() -> None:
-    assert set(keys_not_supported()) <= {"instances", "subscribe", "restart", "limits"}
+    assert set(keys_not_supported()) <= {"instances", "subscribe"}
     assert all(row.instead for row in NOT_SUPPORTED)
     assert len({(row.file, row.key) for row in NOT_SUPPORTED}) == len(NOT_SUPPORTED)

@@ -187,8 +187,6 @@ MANIFEST_CASES = [
     Bad("instances", plugin("instances = 2"), 3, "plugins.good.instances", ("not supported by this version", "remove")),
     Bad("instances_true", plugin("instances = true"), 3, "plugins.good.instances", ("write 1",)),
     Bad("subscribe", plugin('subscribe = ["a"]'), 3, "plugins.good.subscribe", ("not supported by this version",)),
-    Bad("restart", plugin('restart = "on-failure"'), 3, "plugins.good.restart", ("'on-failure'", 'or write "no"')),
-    Bad("limits", plugin('limits = { memory = "1MiB" }'), 3, "plugins.good.limits", ("not supported by this version",)),
 ]
 
 

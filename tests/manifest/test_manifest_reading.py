@@ -10,11 +10,13 @@ import pytest
 import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
+from manifest_disk import HOST, FakeFiles
 
 from malbox_cli.manifest.assemble import Reader
+from malbox_cli.manifest.dotenv_text import read_dotenv
 from malbox_cli.manifest.files import Files, Kind, Look
 from malbox_cli.manifest.load import check_manifest, load_manifest
-from malbox_cli.manifest.specs import DeclaredResult, Manifest
+from malbox_cli.manifest.specs import DeclaredResult, Limits, Manifest
 
 WriteTree = Callable[[Mapping[str, str]], Path]
 
@@ -27,16 +29,25 @@ stop_timeout = "2s"
 [plugins.file-info]
 path = "plugins/file-info"
 config = { max_size = "64MiB", "a key" = "" }
-restart = "no"
+restart = "on-failure"
+success_exit_codes = [0, 2]
+no_restart_exit_codes = [3]
+health_interval = "1m"
+heartbeat = "10s"
 instances = 1
 
 [plugins.yara]
 command = ["{python}", "-m", "my_plugins.yara", "{python}", "{other}"]
 env = { RULES = "rules/" }
+env_file = "yara.env"
+inherit_env = ["PATH", "LC_*"]
 start_timeout = "500ms"
 task_timeout = "5m"
+after = ["file-info"]
 subscribe = []
-limits = {}
+limits = { memory = "512MiB", cpu_time = "60s", nofile = 256 }
+nice = 5
+cpus = "0"
 """
 
 PLUGIN_TOML = """\
@@ -65,11 +76,13 @@ user_visible = false
 """
 
 
-def test_every_key_is_read(write_tree: WriteTree) -> None:
+def test_every_key_is_read(write_tree: WriteTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     files = {
         "plugins.toml": FULL,
         "plugins/file-info/plugin.toml": PLUGIN_TOML,
         "plugins/file-info/main.py": "",
+        "yara.env": "RULES=no\nDEPTH='3'\n",
     }
     folder = write_tree(files)
     manifest, problems = check_manifest(folder / "plugins.toml")
@@ -97,9 +110,19 @@ def test_every_key_is_read(write_tree: WriteTree) -> None:
     assert (yara.id, yara.name, yara.version, yara.description) == ("yara", "yara", "0.0.0", "")
     assert yara.argv == (sys.executable, "-m", "my_plugins.yara", sys.executable, "{other}")
     assert yara.cwd == folder
-    assert (yara.config, yara.env) == ({}, {"RULES": "rules/"})
+    assert (yara.config, yara.env) == ({}, {"RULES": "rules/", "DEPTH": "3"})
     assert (yara.start_timeout, yara.task_timeout, yara.stash_threshold) == (0.5, 300.0, 1 << 20)
     assert yara.declared_results == {}
+
+    assert (file_info.restart, file_info.success_exit_codes, file_info.no_restart_exit_codes) == (
+        "on-failure",
+        {0, 2},
+        {3},
+    )
+    assert (file_info.health_interval, file_info.heartbeat, file_info.after) == (60.0, 10.0, ())
+    assert (yara.after, yara.inherit_env) == (("file-info",), ("PATH", "LC_*"))
+    assert yara.limits == Limits(memory=512 << 20, cpu_time=60, nofile=256)
+    assert (yara.nice, yara.cpus) == (5, {0})
 
 
 def test_what_is_not_said_has_its_default(write_tree: WriteTree) -> None:
@@ -108,6 +131,9 @@ def test_what_is_not_said_has_its_default(write_tree: WriteTree) -> None:
     assert (manifest.domain, manifest.state_dir, manifest.stop_timeout) == (None, folder / ".malbox", 10.0)
     (spec,) = manifest.plugins
     assert (spec.start_timeout, spec.task_timeout, spec.stash_threshold) == (30.0, 300.0, 1 << 20)
+    assert (spec.restart, spec.success_exit_codes, spec.no_restart_exit_codes) == ("no", {0}, frozenset())
+    assert (spec.health_interval, spec.heartbeat, spec.after) == (30.0, None, ())
+    assert (spec.env, spec.inherit_env, spec.limits, spec.nice, spec.cpus) == ({}, True, Limits(), 0, None)
 
 
 def test_the_manifest_decides_over_plugin_toml(write_tree: WriteTree) -> None:
@@ -170,24 +196,6 @@ def test_a_program_is_looked_up_on_path_or_below_the_manifest(
     assert second.argv == (str(folder / "bin/tool"),)
 
 
-class FakeFiles(Files):
-    """A disk with one manifest, one plugin folder and one program, all else missing."""
-
-    def __init__(self, manifest: bytes, plugin_toml: bytes) -> None:
-        self._files = {Path("/m/plugins.toml"): manifest, Path("/m/p/plugin.toml"): plugin_toml}
-
-    def look(self, path: Path) -> Look:
-        if path in self._files or path in (Path("/python"), Path("/m/p/main.py")):
-            return Look(Kind.FILE, may_execute=path == Path("/python"))
-        return Look(Kind.FOLDER if path == Path("/m/p") else Kind.MISSING)
-
-    def find_program(self, name: str) -> Path | None:
-        return Path("/python") if name == "python" else None
-
-    def read(self, path: Path, limit: int) -> bytes:
-        return self._files[path][:limit]
-
-
 class SealedFiles(FakeFiles):
     """The same disk, of which some paths cannot be looked at and some cannot be read."""
 
@@ -227,14 +235,14 @@ class SealedFiles(FakeFiles):
 )
 def test_what_the_disk_refuses_is_a_problem_with_its_reason(files: Files, message: str) -> None:
     path = Path("/m/plugins.toml")
-    manifest, problems = Reader(path, path, files, Path("/python")).read()
+    manifest, problems = Reader(path, path, files, HOST, read_dotenv).read()
     assert manifest is None
     assert [str(problem) for problem in problems if problem.severity == "error"] == [message]
 
 
 def read(manifest: bytes, plugin_toml: bytes = b"") -> None:
     path = Path("/m/plugins.toml")
-    result, problems = Reader(path, path, FakeFiles(manifest, plugin_toml), Path("/python")).read()
+    result, problems = Reader(path, path, FakeFiles(manifest, plugin_toml), HOST, read_dotenv).read()
     errors = [problem for problem in problems if problem.severity == "error"]
     assert isinstance(result, Manifest) is (not errors)
     assert all(str(problem).isprintable() for problem in problems)
@@ -263,6 +271,11 @@ _names = st.sampled_from(
         "subscribe",
         "restart",
         "limits",
+        "env_file",
+        "inherit_env",
+        "after",
+        "nice",
+        "cpus",
         "name",
         "version",
         "type",

@@ -76,8 +76,9 @@ def test_what_the_comments_of_a_new_manifest_propose_is_read_without_an_error() 
     keys = [line.removeprefix("# ") for line in text.splitlines() if " = " in line and line.startswith("# ")]
     settings, options = keys[:3], [line for line in keys[3:] if line]
     proposed = "[malbox]\n" + "\n".join(settings) + "\n[plugins.b]\n" + "\n".join(options)
+    proposed += '\n[plugins.other-plugin]\npath = "other"'
     assert len(settings) == 3
-    assert len(options) == 5
+    assert len(options) == 14
     findings = Findings()
     parse_manifest_file(tomllib.loads(proposed), findings)
     assert findings.found == []

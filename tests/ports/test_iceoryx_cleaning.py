@@ -139,6 +139,30 @@ def test_of_a_half_made_node_that_cannot_be_removed_the_files_are(
         supervisor.clean_up_after(process.pid)
 
 
+@pytest.mark.parametrize("how", ["never started", "closed", "killed"])
+def test_a_plugin_that_was_removed_leaves_no_descriptor_and_no_file(domain: Domain, how: str) -> None:
+    with IceoryxSupervisorPorts(domain) as supervisor:
+        supervisor.add_plugin("other")
+        before = taken_by(domain)
+        for _ in range(3):
+            supervisor.add_plugin(ID)
+            if how == "closed":
+                IceoryxPluginPorts(domain, ID, uses_credits=True).close()
+            elif how == "killed":
+                with process_with(domain, PORTS) as process:
+                    kill(process)
+                supervisor.clean_up_after(process.pid)
+            supervisor.remove_plugin(ID)
+            assert taken_by(domain) == before
+
+
+def taken_by(domain: Domain) -> tuple[int, set[str]]:
+    """Return how many descriptors this process has, and the files of a domain."""
+    own = {str(path) for path in Path(domain.root).rglob("*")}
+    shared = {str(path) for path in Path("/dev/shm").glob(f"{domain.prefix}*")}
+    return len(os.listdir("/proc/self/fd")), own | shared
+
+
 def test_in_a_domain_of_others_a_node_that_cannot_be_removed_is_an_error(
     domain: Domain, unremovable: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,12 @@ import threading
 import time
 
 import pytest
-from port_rigs import DEADLINE, ID, Rig, header_bytes
+from port_rigs import DEADLINE, ID, Rig, frame, header_bytes, received
 
+from plugin_runtime.errors import TransportError
 from plugin_runtime.ports.base import PluginPorts
-from plugin_runtime.wire.headers import EventHeader
-from plugin_runtime.wire.names import DaemonWake, PluginWake
+from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
+from plugin_runtime.wire.names import BEAT_SLOTS, DaemonWake, PluginWake, beat_wake
 
 
 def test_events_of_the_plugin_reach_the_supervisor(rig: Rig, plugin: PluginPorts) -> None:
@@ -54,6 +55,68 @@ def test_of_too_many_events_the_newest_stay(rig: Rig, plugin: PluginPorts) -> No
 def test_events_with_nobody_to_read_them_are_no_error(rig: Rig) -> None:
     rig.supervisor.publish_event(EventHeader(30), b"")
     assert rig.open_plugin().receive_event() is None
+
+
+def test_one_plugin_alone_hears_that_it_is_to_stop(rig: Rig, plugin: PluginPorts) -> None:
+    rig.supervisor.add_plugin("other")
+    rig.supervisor.ask_stop("other")
+    rig.supervisor.ask_stop(ID)
+    plugin.wait(DEADLINE)
+    assert plugin.take_wakes() == {PluginWake.STOP: 1}
+    assert plugin.receive_event() is None
+
+
+def test_the_word_to_stop_is_heard_by_whoever_listens_then_and_nobody_later(rig: Rig) -> None:
+    rig.supervisor.ask_stop(ID)
+    assert rig.open_plugin().take_wakes() == {}
+    with pytest.raises(TransportError, match="plugin other was not added"):
+        rig.supervisor.ask_stop("other")
+
+
+def test_heartbeats_reach_the_supervisor_with_their_slot(rig: Rig, plugin: PluginPorts) -> None:
+    last = BEAT_SLOTS - 1
+    plugin.beat(0)
+    plugin.beat(last)
+    plugin.beat(0)
+    rig.supervisor.wait(DEADLINE)
+    assert rig.supervisor.take_wakes() == {beat_wake(0): 2, beat_wake(last): 1}
+    with pytest.raises(ValueError, match="no heartbeat slot 120"):
+        plugin.beat(BEAT_SLOTS)
+
+
+def test_a_plugin_that_was_removed_is_as_one_that_never_was_and_can_be_added_again(rig: Rig) -> None:
+    rig.supervisor.add_plugin("other")
+    for turn in range(3):
+        plugin = rig.open_plugin()
+        stream, request = rig.request(plugin, turn, b"of this turn")
+        request.send(frame(turn, b"never received"))
+        rig.supervisor.send_request(ID, TaskRequestHeader(9, 0), b"never received")
+        plugin.publish_event(EventHeader(10), b"never received")
+        plugin.close()
+
+        rig.supervisor.remove_plugin(ID)
+
+        assert stream.receive() is None
+        stream.grant()
+        stream.close()
+        rig.supervisor.publish_event(EventHeader(31), b"")
+        uses = (
+            lambda: rig.supervisor.send_request(ID, TaskRequestHeader(1, 0), b""),
+            lambda: rig.supervisor.receive_event(ID),
+            lambda: rig.supervisor.ask_stop(ID),
+            lambda: rig.supervisor.remove_plugin(ID),
+        )
+        for use in uses:
+            with pytest.raises(TransportError, match=f"plugin {ID} was not added"):
+                use()
+        rig.supervisor.add_plugin(ID)
+        assert rig.supervisor.receive_event(ID) is None
+    assert rig.supervisor.receive_event("other") is None
+    plugin = rig.open_plugin()
+    assert (plugin.take_wakes(), plugin.receive_request(), plugin.receive_event()) == ({}, None, None)
+    stream, request = rig.request(plugin, 5)
+    request.send(frame(5, b"of the last"))
+    assert received(stream) == (5, 0, b"of the last")
 
 
 @pytest.mark.parametrize("end", ["supervisor", "plugin"])

@@ -24,16 +24,20 @@ from plugin_runtime.wire.codec import (
     encode_request,
 )
 from plugin_runtime.wire.headers import TaskRequestHeader
+from plugin_runtime.wire.health import decode_health
 from plugin_runtime.wire.messages import (
     Cancel,
     DataFormat,
     EventKind,
     EventMessage,
     Execute,
+    HealthAnswer,
+    HealthQuestion,
     Hello,
     ResponseKind,
     TaskRequest,
 )
+from plugin_runtime.wire.names import beat_slot
 
 ID = "some-plugin"
 DEADLINE = 10.0
@@ -63,6 +67,9 @@ class Scripted(Plugin):
 
     def on_stop(self) -> Any:
         return self._handle("on_stop")
+
+    def health_check(self) -> Any:
+        return self._handle("health_check")
 
 
 class World:
@@ -132,6 +139,7 @@ class SupervisorEnd:
         self.ports = ports
         self.events: list[EventMessage] = []
         self.pids: list[int] = []
+        self.beats: list[int] = []
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Take what comes until the condition holds; fail if that takes too long."""
@@ -139,7 +147,9 @@ class SupervisorEnd:
         while not condition():
             assert time.monotonic() < give_up_at, "it did not come to that"
             self.ports.wait(0.05)
-            self.ports.take_wakes()
+            for event_id, count in self.ports.take_wakes().items():
+                if (slot := beat_slot(event_id)) is not None:
+                    self.beats += [slot] * count
             self._take_events()
 
     def _take_events(self) -> None:
@@ -166,6 +176,28 @@ class SupervisorEnd:
 
     def cancel(self, task_id: int) -> None:
         self.ports.send_request(ID, *encode_request(Cancel(task_id))).close()
+
+    def ask_health(self) -> ResponseStream:
+        """Ask how the plugin is."""
+        return self.ports.send_request(ID, *encode_request(HealthQuestion()))
+
+    def answer(self, question: ResponseStream) -> HealthAnswer:
+        """Wait for the answer to a question."""
+        answers: list[HealthAnswer] = []
+
+        def answered() -> bool:
+            frame = question.receive()
+            if frame is not None:
+                answers.append(decode_health(frame.header, frame.payload))
+            return bool(answers)
+
+        self.until(answered)
+        question.close()
+        return answers[0]
+
+    def health(self) -> HealthAnswer:
+        """Ask how the plugin is, and wait for the answer."""
+        return self.answer(self.ask_health())
 
     def tell(self, kind: EventKind, payload: bytes = b"", associated_id: int = 0, source: int = 0) -> None:
         """Publish an event."""
@@ -225,6 +257,8 @@ def running(
     extensions: bool = True,
     config: dict[str, str] | None = None,
     file_ref_threshold: int = 1 << 20,
+    heartbeat: float | None = None,
+    heartbeat_slot: int = 0,
     wrap: Callable[[PluginPorts], PluginPorts] = lambda ports: ports,
 ) -> Iterator[Supervisor]:
     """A plugin's loop that runs; it is shut down in the end, if it has not ended before."""
@@ -233,6 +267,8 @@ def running(
         supervisor_pid=1 if extensions else None,
         config=config or {},
         file_ref_threshold=file_ref_threshold,
+        heartbeat=heartbeat,
+        heartbeat_slot=heartbeat_slot,
     )
     exchange, world = MemoryExchange(uses_credits=uses_credits), World()
     with exchange.supervisor() as supervisor_ports, exchange.plugin(ID) as plugin_ports:

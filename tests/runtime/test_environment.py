@@ -12,16 +12,28 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 DOMAINS = st.just(DEFAULT_DOMAIN) | st.builds(
     Domain, st.text("/abc", min_size=1, max_size=40), st.text("abc_", min_size=1, max_size=20)
 )
-ENVIRONMENTS = st.builds(
-    PluginEnvironment,
-    plugin_id=IDS,
-    supervisor_pid=st.integers(1, 2**22),
-    instance=TEXTS,
-    domain=DOMAINS,
-    config=st.dictionaries(st.text(), st.text(), max_size=5),
-    file_ref_threshold=st.integers(0, 2**40),
-    verbose=st.booleans(),
-) | st.builds(PluginEnvironment, plugin_id=IDS)
+ENVIRONMENTS = (
+    st.builds(
+        PluginEnvironment,
+        plugin_id=IDS,
+        supervisor_pid=st.integers(1, 2**22),
+        instance=TEXTS,
+        domain=DOMAINS,
+        config=st.dictionaries(st.text(), st.text(), max_size=5),
+        file_ref_threshold=st.integers(0, 2**40),
+        iceoryx2=st.sampled_from(["", "0.10.0"]),
+        verbose=st.booleans(),
+    )
+    | st.builds(
+        PluginEnvironment,
+        plugin_id=IDS,
+        supervisor_pid=st.just(7),
+        heartbeat=st.floats(0.01, 1e9, exclude_max=True),
+        heartbeat_slot=st.integers(0, 119),
+        verbose=st.booleans(),
+    )
+    | st.builds(PluginEnvironment, plugin_id=IDS)
+)
 
 
 @given(ENVIRONMENTS)
@@ -47,6 +59,15 @@ FULL = PluginEnvironment(plugin_id="a", supervisor_pid=7, domain=Domain("/r", "p
         pytest.param({"MALBOX_SUPERVISOR_PID": "\u0667"}, "is not a number from 1", id="pid in other digits"),
         pytest.param({"MALBOX_SUPERVISOR_PID": "9" * 5000}, "is not a number from 1", id="pid too long"),
         pytest.param({"MALBOX_FILE_REF_THRESHOLD": "1MiB"}, "MALBOX_FILE_REF_THRESHOLD='1MiB' is", id="threshold"),
+        pytest.param({"MALBOX_HEARTBEAT": "10"}, "MALBOX_HEARTBEAT='10' is not the seconds", id="no slot"),
+        pytest.param({"MALBOX_HEARTBEAT": "10s 1"}, "MALBOX_HEARTBEAT='10s 1' is not", id="heartbeat with a unit"),
+        pytest.param(
+            {"MALBOX_HEARTBEAT": "0.009 1"}, "from 0.01 up, and a slot from 0 to 119", id="heartbeat too fast"
+        ),
+        pytest.param({"MALBOX_HEARTBEAT": "nan 1"}, "such as '10 0'", id="heartbeat that is no number"),
+        pytest.param({"MALBOX_HEARTBEAT": "10 120"}, "MALBOX_HEARTBEAT='10 120' is not", id="slot too large"),
+        pytest.param({"MALBOX_HEARTBEAT": "10 -1"}, "MALBOX_HEARTBEAT='10 -1' is not", id="slot below 0"),
+        pytest.param({"MALBOX_HEARTBEAT": "1" * 5000 + " 1"}, "MALBOX_HEARTBEAT=", id="heartbeat too long"),
         pytest.param({"MALBOX_DOMAIN_ROOT": None}, "MALBOX_DOMAIN_ROOT and MALBOX_DOMAIN_PREFIX: a", id="root"),
         pytest.param({"MALBOX_DOMAIN_ROOT": "/r" * 40}, "have 82 bytes together, at most 65", id="long root"),
         pytest.param({"MALBOX_CONFIG": "{"}, "MALBOX_CONFIG is not JSON: ", id="no json"),

@@ -7,7 +7,7 @@ from typing import TypeVar
 from malbox_cli.control.records import Ended, Record, Refused
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor import events
-from malbox_cli.supervisor.actions import Action, Emit, Say, Signal
+from malbox_cli.supervisor.actions import Action, Changed, Emit, Say, Signal
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.plugin_state import PluginState
@@ -53,7 +53,8 @@ class History:
     """
 
     def __init__(self, *specs: PluginSpec, stop_timeout: float = 10.0) -> None:
-        self.machine = Machine(specs or (spec("p"),), stop_timeout=stop_timeout)
+        self.jitter = 1.0
+        self.machine = Machine(specs or (spec("p"),), stop_timeout=stop_timeout, jitter=lambda: self.jitter)
         self.now = 500.0
         self.actions: list[Action] = []
         self.ended: dict[int, Ended] = {}
@@ -102,10 +103,13 @@ class History:
         is_ours: bool = True,
         instance: str | None = None,
         says_hello: bool = True,
+        protocol: int = 1,
     ) -> list[Action]:
         plugin = self.plugin(plugin_id)
         nonce = plugin.instance if instance is None else instance
-        hello = Hello(1, "test 1", "0.10.0", plugin_id, "1.0", nonce, frozenset(extensions)) if says_hello else None
+        hello = (
+            Hello(protocol, "test 1", "0.10.0", plugin_id, "1.0", nonce, frozenset(extensions)) if says_hello else None
+        )
         return self.do(events.PluginStarted(plugin_id, plugin.pid or 0, is_ours, hello))
 
     def stopped(self, plugin_id: str = "p", *, is_ours: bool = True) -> list[Action]:
@@ -180,5 +184,5 @@ def kinds(actions: Iterable[Action]) -> list[str]:
     return [
         type(action.record if isinstance(action, Emit) else action).__name__
         for action in actions
-        if not isinstance(action, Say)
+        if not isinstance(action, Say | Changed)
     ]

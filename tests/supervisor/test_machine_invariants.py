@@ -1,6 +1,8 @@
 """What has to be true of the machine whatever happens, in whatever order."""
 
 from collections import deque
+from dataclasses import replace
+from typing import Literal
 
 from histories import History, of, records, spec
 from hypothesis import settings
@@ -8,12 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from malbox_cli.control.records import Accepted, Ended, Refused
+from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import (
+    Abandon,
     Action,
+    Adopt,
+    Changed,
     CleanUp,
     CloseTask,
     Emit,
+    Forget,
     Grant,
     ReadSample,
     SendTask,
@@ -24,7 +31,11 @@ from malbox_cli.supervisor.actions import (
 from malbox_cli.supervisor.plugin_state import TABLE, PluginState
 from plugin_runtime.wire.messages import DataFormat, Piece, ResponseKind
 
-PLUGINS = ("a", "b")
+PLUGINS = ("a", "b", "d")
+A = spec("a", task_timeout=20.0, restart="on-failure", heartbeat=2.0)
+B = spec("b", start_timeout=4.0, task_timeout=None, after=("a",), health_interval=5.0)
+D = spec("d", after=("b",), restart="always", no_restart_exit_codes=frozenset({1}))
+MANIFESTS = st.sampled_from([(A, B, D), (A, B), (B, D), (D, A), (replace(A, restart="no"), B, D)])
 NEXT = {state: {after for (before, _), after in TABLE.items() if before is state} for state in PluginState}
 WHOLE, FIRST, MIDDLE, LAST = (True, True), (True, False), (False, False), (False, True)
 JSON_DATA = st.sampled_from([b"1", b'{"progress": 0.5}', b'{"progress": 1, "warning": "w"}', b"{", b"", b"\xff", b"/f"])
@@ -37,11 +48,10 @@ class World(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.history = History(
-            spec("a", task_timeout=20.0), spec("b", start_timeout=4.0, task_timeout=None), stop_timeout=6.0
-        )
+        self.history = History(A, B, D, stop_timeout=6.0)
         self.spawning: set[str] = set()
         self.alive: set[str] = set()
+        self.adopted = set(PLUGINS)
         self.open: dict[int, str] = {}
         self.reading: list[int] = []
         self.disk: deque[tuple[int, str]] = deque()
@@ -53,8 +63,10 @@ class World(RuleBasedStateMachine):
         before = {plugin.id: plugin.state for plugin in self.history.machine.plugins}
         actions = self.history.do(event)
         for plugin in self.history.machine.plugins:
+            before.setdefault(plugin.id, PluginState.PENDING)
             was, now = before[plugin.id], plugin.state
             assert was is now or now in NEXT[was] | {later for next_ in NEXT[was] for later in NEXT[next_]}
+            assert (was is now) or Changed(plugin.id) in actions
         self.look_at(actions)
         return actions
 
@@ -64,6 +76,17 @@ class World(RuleBasedStateMachine):
                 case Spawn():
                     assert action.plugin_id not in self.spawning | self.alive
                     self.spawning.add(action.plugin_id)
+                    assert action.plugin_id in self.adopted
+                    after = [self.history.plugin(needed).state for needed in action.spec.after]
+                    assert all(state.is_up for state in after) or self.history.plugin(action.plugin_id).restarts.count
+                case Abandon():
+                    self.alive.remove(action.plugin_id)
+                case Adopt():
+                    assert action.plugin_id not in self.adopted
+                    self.adopted.add(action.plugin_id)
+                case Forget():
+                    self.adopted.remove(action.plugin_id)
+                    assert action.plugin_id not in self.spawning | self.alive | set(self.open.values())
                 case CleanUp():
                     assert action.plugin_id not in self.open.values(), "memory is cleaned under an open stream"
                     assert action.plugin_id not in self.spawning, "memory is cleaned after the next process is spawned"
@@ -102,6 +125,30 @@ class World(RuleBasedStateMachine):
     def start(self) -> None:
         self.do(events.StartAsked())
 
+    @rule(
+        what=st.sampled_from(["start", "stop", "restart"]),
+        asked=st.lists(st.sampled_from(PLUGINS), unique=True, min_size=1),
+    )
+    def ask(self, what: Literal["start", "stop", "restart"], asked: list[str]) -> None:
+        there = tuple(plugin_id for plugin_id in asked if self.history.machine.plugin(plugin_id) is not None)
+        self.do(events.PluginsAsked(what, there))
+        for plugin_id in there:
+            if what == "stop":
+                state = self.history.state(plugin_id)
+                assert state is PluginState.STOPPING or not state.is_up or self.history.plugin(plugin_id).to_stop
+
+    @rule(manifest=MANIFESTS)
+    def reload(self, manifest: tuple[PluginSpec, ...]) -> None:
+        self.do(events.Reloaded(manifest, 6.0))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), level=st.sampled_from(["healthy", "degraded"]), jitter=st.floats(0, 1))
+    def is_examined(self, data: st.DataObject, level: Literal["healthy", "degraded"], jitter: float) -> None:
+        self.history.jitter = jitter
+        plugin_id = data.draw(st.sampled_from(sorted(self.alive)))
+        self.do(events.HealthSaid(plugin_id, level, "why"))
+        self.do(events.Beat(plugin_id))
+
     @precondition(lambda self: self.spawning)
     @rule(data=st.data(), works=st.sampled_from([True, True, True, False]))
     def spawn(self, data: st.DataObject, *, works: bool) -> None:
@@ -121,10 +168,14 @@ class World(RuleBasedStateMachine):
     )
     def plugin_started(self, plugin_id: str, instance: str | None, *, is_ours: bool, says_hello: bool) -> None:
         is_ours = is_ours and plugin_id in self.alive
+        if plugin_id not in self.adopted:
+            return
         self.look_at(self.history.started(plugin_id, is_ours=is_ours, instance=instance, says_hello=says_hello))
 
     @rule(plugin_id=st.sampled_from(PLUGINS), is_ours=st.booleans())
     def plugin_stopped(self, plugin_id: str, *, is_ours: bool) -> None:
+        if plugin_id not in self.adopted:
+            return
         self.look_at(self.history.stopped(plugin_id, is_ours=is_ours))
 
     @precondition(lambda self: self.alive)

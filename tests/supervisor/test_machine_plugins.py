@@ -9,7 +9,7 @@ from histories import FIRST_PID, History, of, said, signals, spec
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import CleanUp, SendTask, Spawn
 from malbox_cli.supervisor.exit_status import ExitStatus
-from malbox_cli.supervisor.machine import LINGER_SECONDS
+from malbox_cli.supervisor.ladder import LINGER_SECONDS
 from malbox_cli.supervisor.plugin_state import PluginState
 from plugin_runtime.wire.messages import Hello
 
@@ -18,7 +18,7 @@ TERM, KILL, CONT = signal.SIGTERM, signal.SIGKILL, signal.SIGCONT
 
 def test_every_plugin_is_spawned_once_however_often_a_start_is_asked_for() -> None:
     history = History(spec("a"), spec("b"))
-    assert history.do(events.StartAsked()) == [Spawn("a"), Spawn("b")]
+    assert history.do(events.StartAsked()) == [Spawn("a", spec("a")), Spawn("b", spec("b"))]
     assert history.do(events.StartAsked()) == []
     history.spawned("a")
     assert history.do(events.StartAsked()) == []
@@ -183,7 +183,7 @@ def test_a_plugin_that_is_not_ready_in_time_is_killed() -> None:
     history.spawned()
     assert signals(history.wait(2.9)) == []
     assert signals(history.wait(0.1)) == [("p", KILL)]
-    assert history.wait(100) == []
+    assert signals(history.wait(4.9)) == []
     history.started()  # too late, and no news
     assert history.state() is PluginState.STARTING
     history.exited(signal=KILL)

@@ -37,7 +37,7 @@ def test_the_ladder_of_a_stop_has_a_word_a_sigterm_at_half_time_and_a_sigkill() 
     assert signals(history.wait(0.01)) == [("p", TERM), ("p", CONT)]
     assert signals(history.wait(4.99)) == []
     assert signals(history.wait(0.01)) == [("p", KILL)]
-    assert history.wait(1000) == []
+    assert signals(history.wait(4.9)) == []
     history.exited(signal=KILL)
     assert history.state() is PluginState.STOPPED
     assert history.plugin().reason == "was killed because it did not end within 10s (stop_timeout)"
@@ -93,7 +93,7 @@ def test_a_kill_kills_at_once(before: str) -> None:
     if before == "a stop":
         history.do(events.StopAsked("x"))
     assert signals(history.do(events.KillAsked()))[-2:] == [("a", KILL), ("b", KILL)]
-    assert history.wait(1000) == []
+    assert signals(history.wait(4.9)) == []
     history.exited("a", signal=KILL)
     history.exited("b", signal=KILL)
     assert history.plugin("a").reason == "was killed on request"
@@ -140,7 +140,7 @@ def test_the_memory_of_a_dead_process_is_cleaned_after_its_streams_are_closed_an
     queued = history.task()
     actions = history.exited(signal=KILL)
     assert kinds(actions) == ["CloseTask", "Ended", "CleanUp", "Spawn"]
-    assert history.plugin().restarts == 1
+    assert history.plugin().restarts.count == 1
     assert queued not in history.ended
     history.spawned()
     assert of(SendTask, history.started())[0].task_id == queued

@@ -1,47 +1,171 @@
-"""How the reactor lets go of everything."""
+"""How the reactor does what it is told about health and heartbeats, and how it lets go of everything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
+from malbox_cli.supervisor.actions import Action, AskHealth, AskStop
 from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.events import Beat, Event, HealthSaid, ProcessExited, StartAsked
+from malbox_cli.supervisor.exit_status import ExitStatus
+from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
+from plugin_runtime.ports.base import PluginPorts
 from plugin_runtime.ports.memory import MemoryExchange
+from plugin_runtime.wire.health import health_frame
+from plugin_runtime.wire.messages import HealthAnswer
+from plugin_runtime.wire.names import PluginWake
 
 
-def test_a_step_of_the_end_that_fails_keeps_none_of_the_others_from_being_taken() -> None:
-    closed: list[str] = []
+class Deciding(Machine):
+    """Keeps what happened, and asks for what a test wants done."""
 
-    def noting(what: str) -> Callable[[], None]:
-        return lambda: closed.append(what)
+    def __init__(self) -> None:
+        super().__init__([], stop_timeout=1, jitter=lambda: 1.0)
+        self.happened: list[Event] = []
+        self.wanted: list[Action] = []
 
+    def handle(self, event: Event, now: float) -> list[Action]:
+        del now
+        self.happened.append(event)
+        actions, self.wanted = self.wanted, []
+        return actions
+
+
+class Rig:
+    """A reactor over ports in memory, without processes."""
+
+    def __init__(self, stack: ExitStack, specs: tuple[PluginSpec, ...] = (), **children: object) -> None:
+        self.closed: list[str] = []
+        self.machine = Deciding()
+        self.slots = HeartbeatSlots()
+        self.said: list[str] = []
+        self.exchange = MemoryExchange()
+        self.children = SimpleNamespace(kill_all=lambda: None, get=lambda _: None, **children)
+        reader = SimpleNamespace(close=self.noting("samples"))
+        writer = SimpleNamespace(close=self.noting("results"))
+        poller = Poller()
+        stack.callback(poller.close)
+        self.ports = stack.enter_context(self.exchange.supervisor())
+        self.reactor = Reactor(
+            self.machine,
+            [spec.id for spec in specs],
+            self.ports,
+            poller,
+            cast(Children, self.children),
+            OutputPump(poller, lambda *_: None),
+            lambda _: (cast(ResultWriter, writer), cast(SampleReader, reader)),
+            lambda *_: None,
+            lambda _, text: self.said.append(text),
+            self.slots,
+        )
+
+    def noting(self, what: str) -> Callable[[], None]:
+        return lambda: self.closed.append(what)
+
+    def want(self, *actions: Action) -> None:
+        """Have the machine ask for something."""
+        self.machine.wanted += actions
+        self.reactor.handle(StartAsked())
+
+    def close(self) -> None:
+        """Close the reactor, once."""
+        if not self.closed:
+            self.reactor.close()
+
+    def heard(self) -> list[Event]:
+        """Let the reactor turn, and return what it told of since the last time."""
+        self.reactor.turn()
+        happened, self.machine.happened = self.machine.happened, []
+        return [event for event in happened if not isinstance(event, StartAsked)]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def rig(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    cwd = tmp_path_factory.getbasetemp()
+    specs = tuple(PluginSpec(id=id_, name=id_, argv=("/bin/true",), cwd=cwd) for id_ in ("a", "b"))
+    rig = Rig(stack, specs, reap=lambda _: (7, ExitStatus(0, None)))
+    stack.callback(rig.close)
+    return rig
+
+
+@pytest.fixture
+def plugin(rig: Rig, stack: ExitStack) -> PluginPorts:
+    """The end of plugin a."""
+    return stack.enter_context(rig.exchange.plugin("a"))
+
+
+def test_a_plugin_is_asked_how_it_is_and_its_answer_is_an_event(rig: Rig, plugin: PluginPorts) -> None:
+    rig.want(AskHealth("a"))
+    question = plugin.receive_request()
+    assert question is not None
+    assert rig.heard() == []
+    question.send(health_frame(HealthAnswer("degraded", "slow")))
+    assert rig.heard() == [HealthSaid("a", "degraded", "slow")]
+    assert rig.heard() == []
+
+
+def test_one_plugin_is_told_to_stop_and_one_that_cannot_be_told_is_named(rig: Rig, plugin: PluginPorts) -> None:
+    rig.want(AskStop("b"), AskStop("a"), AskStop("gone"))
+    assert plugin.take_wakes() == {PluginWake.STOP: 1}
+    assert [text.partition(":")[0] for text in rig.said] == ["gone"]
+    assert "cannot tell it to stop" in rig.said[0]
+
+
+def test_heartbeats_are_told_of_by_plugin_and_those_of_nobody_not_at_all(rig: Rig, plugin: PluginPorts) -> None:
+    plugin.beat(0)
+    assert rig.heard() == []
+    rig.slots.take("b")
+    rig.slots.take("a")
+    plugin.beat(rig.slots.take("a"))
+    plugin.beat(rig.slots.take("a"))  # they are one, as bells are
+    plugin.beat(119)
+    assert rig.heard() == [Beat("a")]
+    rig.slots.release("a")
+    plugin.beat(1)
+    assert rig.heard() == []
+
+
+def test_the_answer_of_a_process_that_ended_is_not_waited_for(rig: Rig, plugin: PluginPorts) -> None:
+    rig.want(AskHealth("a"))
+    question = plugin.receive_request()
+    assert question is not None
+    rig.children.on_end("a")
+    assert not question.is_open
+    assert [type(event) for event in rig.heard()] == [ProcessExited]
+
+
+def test_a_step_of_the_end_that_fails_keeps_none_of_the_others_from_being_taken(stack: ExitStack) -> None:
     def fail() -> None:
         raise OSError("no descriptor is left to look for strays with")
 
-    reader, writer = SimpleNamespace(close=noting("samples")), SimpleNamespace(close=noting("results"))
-    poller, ports = Poller(), MemoryExchange().supervisor()
-    reactor = Reactor(
-        Machine([], stop_timeout=1),
-        [],
-        ports,
-        poller,
-        cast(Children, SimpleNamespace(kill_all=fail)),
-        OutputPump(poller, lambda *_: None),
-        lambda _: (cast(ResultWriter, writer), cast(SampleReader, reader)),
-        lambda *_: None,
-        lambda *_: None,
-    )
+    rig = Rig(stack)
+    rig.children.kill_all = fail
 
     with pytest.raises(OSError, match="no descriptor"):
-        reactor.close()
+        rig.close()
 
-    assert closed == ["samples", "results"]
-    ports.close()
-    poller.close()
+    assert rig.closed == ["samples", "results"]
+
+
+def test_the_end_lets_go_of_the_questions(rig: Rig, plugin: PluginPorts) -> None:
+    rig.want(AskHealth("a"))
+    question = plugin.receive_request()
+    assert question is not None
+    rig.close()
+    assert not question.is_open

@@ -9,7 +9,9 @@ from malbox_cli.supervisor.plugin_state import TABLE, PluginEvent, PluginState, 
 from malbox_cli.supervisor.tasks import MOVES, Task, TaskState
 
 S, E = PluginState, PluginEvent
-OVER = {S.PENDING, S.STOPPED, S.EXITED, S.FAILED}
+WITH_PROCESS = {S.STARTING, S.READY, S.DEGRADED, S.STOPPING}
+UP = {S.READY, S.DEGRADED}
+OVER = {S.STOPPED, S.EXITED, S.FAILED}
 
 
 @pytest.mark.parametrize(
@@ -22,29 +24,56 @@ def test_every_event_in_every_state_has_a_next_state_or_is_refused(state: Plugin
         return
     after = next_plugin_state(state, event)
     match event:
+        case E.START_ASKED:
+            assert (state in WITH_PROCESS, after) == (False, S.PENDING)
         case E.SPAWNED:
-            assert (state.is_over, after) == (True, S.STARTING)
+            assert state in {S.PENDING, S.BACKOFF}
+            assert after is S.STARTING
         case E.SPAWN_FAILED:
-            assert (state.is_over, after) == (True, S.FAILED)
+            assert state in {S.PENDING, S.BACKOFF}
+            assert after is S.FAILED
+        case E.SKIPPED:
+            assert (state, after) == (S.PENDING, S.FAILED)
         case E.STARTED:
             assert (state, after) in {(S.STARTING, S.READY), (S.STOPPING, S.STOPPING)}
+        case E.WORSENED:
+            assert state in UP
+            assert after is S.DEGRADED
+        case E.RECOVERED:
+            assert (state, after) == (S.DEGRADED, S.READY)
         case E.STOP_ASKED:
             assert after in {S.STOPPING, S.STOPPED, state}
-            assert after.is_over == state.is_over
+            assert (after in WITH_PROCESS) == (state in WITH_PROCESS)
         case E.ENDED_IN_ORDER | E.DIED:
-            assert not state.is_over
-            assert after.is_over
-            assert after is not S.PENDING
+            assert state in WITH_PROCESS
+            assert after in OVER
+        case E.RESTART_DUE:
+            assert state in WITH_PROCESS - {S.STOPPING}
+            assert after is S.BACKOFF
 
 
-def test_who_has_a_process_can_be_told_to_stop_and_can_die() -> None:
-    for state in set(PluginState) - OVER:
-        assert next_plugin_state(state, E.STOP_ASKED) is S.STOPPING
-        assert next_plugin_state(state, E.DIED) in {S.FAILED, S.STOPPED}
+def test_who_has_a_process_can_be_told_to_stop_and_can_die_and_nobody_else_can_die() -> None:
+    for state in PluginState:
+        if state in WITH_PROCESS:
+            assert next_plugin_state(state, E.STOP_ASKED) is S.STOPPING
+            assert next_plugin_state(state, E.DIED) in {S.FAILED, S.STOPPED}
+        else:
+            assert (state, E.DIED) not in TABLE
 
 
-def test_the_states_that_are_over_are_those_without_a_process() -> None:
-    assert {state for state in PluginState if state.is_over} == OVER
+def test_an_operators_stop_is_final_until_somebody_wants_a_start() -> None:
+    for state in PluginState:
+        stopped = next_plugin_state(state, E.STOP_ASKED)
+        assert stopped is S.STOPPING or stopped in OVER
+    for event in PluginEvent:
+        assert TABLE.get((S.STOPPED, event), S.STOPPED) in {S.STOPPED, S.PENDING}
+
+
+@pytest.mark.parametrize("state", PluginState, ids=lambda state: state.name)
+def test_what_a_state_says_of_itself_is_so(state: PluginState) -> None:
+    assert state.has_process == (state in WITH_PROCESS)
+    assert state.is_up == (state in UP)
+    assert state.is_over == (state in OVER)
 
 
 def test_every_state_can_be_reached() -> None:

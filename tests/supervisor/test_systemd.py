@@ -174,7 +174,9 @@ def test_plugins_get_nothing_of_it() -> None:
 
 def plugin(name: str, state: str, reason: str = "so", restarts: int = 0) -> PluginRecord:
     spec = PluginSpec(id=name, name=name, argv=("/bin/true",), cwd=Path("/"))
-    return PluginRecord(spec, PluginState(state), reason, restarts=restarts)
+    record = PluginRecord(spec, PluginState(state), reason)
+    record.restarts.count = restarts
+    return record
 
 
 def test_the_text_names_what_is_not_well_and_why() -> None:
@@ -206,6 +208,9 @@ def test_the_text_stays_short_however_many_there_are() -> None:
         (["READY", "FAILED"], True),
         (["READY", "EXITED", "STOPPED"], True),
         (["EXITED"], True),
+        (["DEGRADED"], True),
+        (["READY", "BACKOFF", "PENDING"], True),
+        (["BACKOFF"], False),
         (["FAILED", "FAILED"], False),
         (["PENDING"], False),
     ],
@@ -219,7 +224,9 @@ def test_one_that_failed_before_keeps_nobody_waiting() -> None:
 
 
 def test_a_report_says_what_changed(manager: ServiceManager, systemd: Systemd) -> None:
-    machine = Machine([PluginSpec(id="a", name="a", argv=("/bin/true",), cwd=Path("/"))], stop_timeout=1)
+    machine = Machine(
+        [PluginSpec(id="a", name="a", argv=("/bin/true",), cwd=Path("/"))], stop_timeout=1, jitter=lambda: 0.0
+    )
     [record] = machine.plugins
     report = ServiceReport(systemd, machine)
 
@@ -231,3 +238,12 @@ def test_a_report_says_what_changed(manager: ServiceManager, systemd: Systemd) -
     report.turn()
 
     assert manager.read()[3:] == ["STATUS=1 of 1 plugins READY", "READY=1"]
+
+    report.reloading()
+    record.state = PluginState.STARTING
+    report.turn()
+    assert manager.read()[5] == "RELOADING=1"
+    assert manager.read().count("READY=1") == 1
+    record.state = PluginState.READY
+    report.turn()
+    assert manager.read().count("READY=1") == 2

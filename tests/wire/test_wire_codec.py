@@ -19,6 +19,7 @@ from plugin_runtime.wire.messages import (
     EventKind,
     EventMessage,
     Execute,
+    HealthQuestion,
     ProgressUpdate,
     Request,
     ResponseKind,
@@ -43,10 +44,11 @@ REQUESTS = [
     (Execute(1, TaskRequest("/tmp/a", (("k", "v"),))), "0100000000000000", "062f746d702f6101016b0176"),
     (Cancel(-(2**31)), "0000008001000000", ""),
     (Execute(2**31 - 1, TaskRequest("")), "ffffff7f00000000", "0000"),
+    (HealthQuestion(), "0000000002000000", ""),
 ]
 
 
-@pytest.mark.parametrize(("request_", "header", "payload"), REQUESTS, ids=["execute", "cancel", "empty"])
+@pytest.mark.parametrize(("request_", "header", "payload"), REQUESTS, ids=["execute", "cancel", "empty", "health"])
 def test_a_request_is_this_header_and_payload_in_both_directions(request_: Request, header: str, payload: str) -> None:
     encoded, data = codec.encode_request(request_)
     assert (bytes(encoded).hex(), data.hex()) == (header, payload)
@@ -59,9 +61,9 @@ def test_every_request_comes_back(task_id: int, path: str, config: tuple[tuple[s
         assert codec.decode_request(*codec.encode_request(request)) == request
 
 
-@given(st.builds(TaskRequestHeader, i32, st.sampled_from([0, 1]) | st.integers(0, 255)), st.binary(max_size=40))
+@given(st.builds(TaskRequestHeader, i32, st.sampled_from([0, 1, 2]) | st.integers(0, 255)), st.binary(max_size=40))
 def test_any_request_is_a_request_or_a_protocol_error(header: TaskRequestHeader, payload: bytes) -> None:
-    if header.request_type > 1:
+    if header.request_type > 2:
         with pytest.raises(UnknownValue, match=f"request_type {header.request_type}") as caught:
             codec.decode_request(header, payload)
         assert (caught.value.field, caught.value.number) == ("request_type", header.request_type)
@@ -71,7 +73,7 @@ def test_any_request_is_a_request_or_a_protocol_error(header: TaskRequestHeader,
     except ProtocolError:
         assert header.request_type == 0
     else:
-        assert request.task_id == header.task_id
+        assert getattr(request, "task_id", 0) == (0 if header.request_type == 2 else header.task_id)
 
 
 @pytest.mark.parametrize("number", TOO_BIG)

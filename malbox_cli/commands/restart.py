@@ -1,0 +1,25 @@
+"""`malbox restart`."""
+
+from pathlib import Path
+
+import click
+
+from malbox_cli.commands.changing import change
+from malbox_cli.commands.common import manifest_option, timeout_option
+
+__all__ = ["command"]
+
+
+@click.command(epilog="Example: malbox restart yara file-info")
+@manifest_option
+@timeout_option("Stop waiting after this time.")
+@click.argument("plugins", nargs=-1, required=True, metavar="PLUGIN...")
+@click.pass_context
+def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], timeout: float | None) -> None:
+    """Stop plugins of a running supervisor, start them again, and wait until they are READY.
+
+    What waits in their queues is done afterwards. Ends with 1 if one of them fails.
+
+    A PLUGIN may be a pattern, such as 'yara-*'.
+    """
+    change(ctx, "restart", manifest_path, plugins, timeout)
