@@ -11,6 +11,7 @@ from malbox_cli.control.records import Ended, Outcome, Record, Refused
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.events import StartAsked, StopAsked, Submit
+from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.session import Session, open_session
 
@@ -94,9 +95,10 @@ def open_supervised(plugin_id: str, parent: Path | None = None, log: TextIO | No
         manifest = Manifest(path=Path(folder, "plugins.toml"), state_dir=Path(folder, "state"), plugins=(spec,))
         supervised = Supervised(plugin_id, sample)
         console = Console(quiet=True, stream=log)
+        log_hub = LogHub(console, Path(folder, "logs"))
         try:
             with open_session(
-                manifest, (spec,), domain=None, console=console, emit=supervised.take, verbose=False
+                manifest, (spec,), domain=None, log=log_hub, emit=supervised.take, verbose=False
             ) as session:
                 supervised.session = session
                 session.reactor.handle(StartAsked())
@@ -105,4 +107,5 @@ def open_supervised(plugin_id: str, parent: Path | None = None, log: TextIO | No
                 session.reactor.handle(StopAsked("the benchmark is over"))
                 session.reactor.run_until(lambda: session.machine.has_ended)
         finally:
+            log_hub.close()
             console.close()

@@ -13,8 +13,9 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "check": "Read a manifest and print every problem in it.",
     "down": "Stop the supervisor of a manifest.",
-    "events": "Show how the plugins of a running supervisor stand, and what changes.",
+    "events": "Show how plugins stand, and what changes.",
     "init": "Write a manifest from the plugin folders that are there.",
+    "logs": "Show what the plugins printed, and what malbox said of them.",
     "reload": "Have a running supervisor read its manifest again.",
     "restart": "Restart plugins of a running supervisor.",
     "run": "Run plugins on samples, once; nothing else has to be running.",

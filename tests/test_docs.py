@@ -42,9 +42,7 @@ def test_the_readme_names_every_command(command: str) -> None:
     assert f"malbox {command}" in README
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "docs/architecture.md", "docs/manifest.md", "docs/protocol.md", "docs/systemd.md"]
-)
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{file.name}" for file in (TOP / "docs").glob("*.md"))])
 def test_the_links_of_a_document_lead_somewhere(document: str) -> None:
     file = TOP / document
     for target in re.findall(r"\]\((?!http)([^)#]+)", file.read_text(encoding="utf-8")):

@@ -1,6 +1,7 @@
 """Who may import what, and who may spawn and signal: an allow-list that names the line that breaks it."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +49,15 @@ PURE = (
     "malbox_cli/manifest/toml_text.py",
     "malbox_cli/manifest/units.py",
     "malbox_cli/manifest/unsupported.py",
+    "malbox_cli/output/log_text.py",
     "malbox_cli/output/report.py",
     "malbox_cli/output/text.py",
+    "malbox_cli/store/log_format.py",
     "malbox_cli/store/names.py",
     "malbox_cli/supervisor/actions.py",
     "malbox_cli/supervisor/dependencies.py",
     "malbox_cli/supervisor/desk.py",
+    "malbox_cli/supervisor/diagnosis.py",
     "malbox_cli/supervisor/endings.py",
     "malbox_cli/supervisor/events.py",
     "malbox_cli/supervisor/exit_status.py",
@@ -61,6 +65,7 @@ PURE = (
     "malbox_cli/supervisor/intake.py",
     "malbox_cli/supervisor/ladder.py",
     "malbox_cli/supervisor/lives.py",
+    "malbox_cli/supervisor/limits.py",
     "malbox_cli/supervisor/log_lines.py",
     "malbox_cli/supervisor/machine.py",
     "malbox_cli/supervisor/plugin_state.py",
@@ -68,6 +73,7 @@ PURE = (
     "malbox_cli/supervisor/reload.py",
     "malbox_cli/supervisor/restart.py",
     "malbox_cli/supervisor/service_status.py",
+    "malbox_cli/supervisor/start_errors.py",
     "malbox_cli/supervisor/tasks.py",
     "malbox_cli/supervisor/verdict.py",
     "malbox_cli/supervisor/vitals.py",
@@ -85,7 +91,10 @@ MAY_IMPORT = {
     "iceoryx2": ("plugin_runtime/ports/iceoryx",),
     "click": ("malbox_cli/cli.py", "malbox_cli/commands/"),
     "dotenv": ("malbox_cli/manifest/dotenv_text.py",),
-    "subprocess": ("malbox_cli/supervisor/processes.py", "malbox_cli/supervisor/guardian.py"),
+    "subprocess": (
+        "malbox_cli/supervisor/processes.py",
+        "malbox_cli/supervisor/launch.py",  # the type of a helper
+    ),
     "multiprocessing": (),
     "psutil": ("malbox_cli/commands/",),
     "rich": ("malbox_cli/commands/", "malbox_cli/output/"),
@@ -100,7 +109,8 @@ SIGNALLING = {
 }
 MAY_SIGNAL = {
     "malbox_cli/supervisor/processes.py": SIGNALLING,
-    "malbox_cli/supervisor/guardian.py": SIGNALLING,
+    "malbox_cli/supervisor/guardian.py": {"killpg"},
+    "malbox_cli/supervisor/strays.py": {"pidfd_send_signal"},
     "plugin_runtime/process.py": {"kill"},  # itself, with the signal that it took
 }
 
@@ -170,11 +180,10 @@ def test_a_foreign_module_is_met_only_where_it_may_be(module: str) -> None:
     offences = [str(each) for each in users if not is_in(each.file, places)]
     assert not offences, broken(offences)
     unused = [place for place in places if not any(is_in(each.file, (place,)) for each in users)]
-    allowed_and_unused = {"malbox_cli/supervisor/guardian.py"} if module == "subprocess" else set()
-    assert set(unused) <= allowed_and_unused, f"nobody there imports {module} any more: {unused}"
+    assert not unused, f"nobody there imports {module} any more: {unused}"
 
 
-def test_only_one_file_and_the_guardian_spawn_and_signal() -> None:
+def test_only_one_file_and_the_helpers_spawn_and_signal() -> None:
     offences, used = [], set()
     for path in files():
         allowed = MAY_SIGNAL.get(name_of(path), set())
@@ -234,11 +243,13 @@ def test_what_is_pure_imports_of_ours_only_what_is_pure_too() -> None:
     assert not offences, broken(offences)
 
 
-def test_the_guardian_needs_nothing_but_the_standard_library() -> None:
+@pytest.mark.parametrize("name", ["guardian", "launcher", "strays"])
+def test_a_helper_needs_nothing_but_the_standard_library(name: str) -> None:
     offences = [
         str(each)
-        for each in imports_of(TOP / "malbox_cli/supervisor/guardian.py")
-        if each.module.partition(".")[0] in (*PACKAGES, "psutil", "click", "iceoryx2")
+        for each in imports_of(TOP / f"malbox_cli/supervisor/{name}.py")
+        if each.module.partition(".")[0] not in sys.stdlib_module_names
+        and not is_module(each.module, "malbox_cli.supervisor.strays")
     ]
     assert not offences, broken(offences)
 

@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from malbox_cli.supervisor.ownership import Owner
 
 __all__ = [
-    "FollowingCommand",
+    "FollowCommand",
     "NoSupervisor",
     "chosen",
-    "follow_option",
     "json_option",
     "load",
-    "long_manifest_option",
     "manifest_option",
     "owner_of",
     "sample_path",
@@ -41,19 +39,32 @@ class NoSupervisor(MalboxError):
     """No supervisor is running for the manifest."""
 
 
+class FollowCommand(click.Command):
+    """A command with ``--follow`` beside the manifest's option: each of them can be called ``-f``.
+
+    A manifest's name has a dot or a slash, that of a plugin, and a pattern for some, never has; so it is clear which of
+    the two is meant.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Call each ``-f`` by its long name."""
+        end = args.index("--") if "--" in args else len(args)
+        named = [
+            arg if arg != "-f" else "--manifest" if _is_file(following) else "--follow"
+            for arg, following in zip(args[:end], [*args[1:], ""], strict=False)
+        ]
+        return super().parse_args(ctx, named + args[end:])
+
+
+def _is_file(argument: str) -> bool:
+    return not argument.startswith("-") and ("." in argument or "/" in argument)
+
+
 def manifest_option(function: F) -> F:
     """Add ``-f/--manifest``."""
-    return _manifest_option("-f", "--manifest")(function)
-
-
-def long_manifest_option(function: F) -> F:
-    """Add ``--manifest`` alone, to a `FollowingCommand`."""
-    return _manifest_option("--manifest")(function)
-
-
-def _manifest_option(*names: str) -> Callable[[F], F]:
     return click.option(
-        *names,
+        "-f",
+        "--manifest",
         "manifest_path",
         type=click.Path(path_type=Path),
         default=Path("plugins.toml"),
@@ -62,34 +73,7 @@ def _manifest_option(*names: str) -> Callable[[F], F]:
         show_envvar=True,
         metavar="FILE",
         help="The manifest.",
-    )
-
-
-class FollowingCommand(click.Command):
-    """A command in which ``-f`` is ``--follow``, as in `tail -f`, unless a manifest follows it.
-
-    Everywhere else ``-f`` names the manifest, and who is used to that does so here too: a word that ends in ``.toml``,
-    or has a slash in it, can be no plugin.
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments, after saying which of the two each ``-f`` is."""
-        said: list[str] = []
-        for position, argument in enumerate(args):
-            if argument == "--":
-                said += args[position:]
-                break
-            if argument == "-f":
-                following = args[position + 1] if position + 1 < len(args) else ""
-                is_manifest = not following.startswith("-") and (following.endswith(".toml") or "/" in following)
-                argument = "--manifest" if is_manifest else "--follow"
-            said.append(argument)
-        return super().parse_args(ctx, said)
-
-
-def follow_option(help_text: str) -> Callable[[F], F]:
-    """Add ``-f/--follow``, to a `FollowingCommand`."""
-    return click.option("-f", "--follow", "follow", is_flag=True, help=help_text)
+    )(function)
 
 
 def json_option(help_text: str) -> Callable[[F], F]:

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import (
-    FollowingCommand,
-    follow_option,
-    json_option,
-    load,
-    long_manifest_option,
-    owner_of,
-)
+from malbox_cli.commands.common import FollowCommand, json_option, load, manifest_option, owner_of
 from malbox_cli.output.text import one_line
 
 if TYPE_CHECKING:
@@ -23,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(cls=FollowingCommand, epilog="Example: malbox events -f --json | jq -r .state")
-@long_manifest_option
-@follow_option("Go on with what changes, until the supervisor ends.")
+@click.command(cls=FollowCommand, epilog="Example: malbox events -f --json | jq -r .state")
+@manifest_option
+@click.option("--follow", is_flag=True, help="Go on with what changes; -f without a FILE does the same.")
 @json_option("Print one JSON object a line, as it happens.")
 def command(manifest_path: Path, *, follow: bool, as_json: bool) -> None:
     """Show how the supervisor and its plugins stand, and with --follow then what changes."""

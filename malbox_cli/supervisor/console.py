@@ -2,25 +2,28 @@
 
 import io
 import os
-import queue
+import select
 import sys
 import threading
-import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TextIO
+from typing import Literal, TextIO
 
-from malbox_cli.supervisor.log_lines import escaped
+from malbox_cli.output.log_text import LogText, log_json
+from malbox_cli.store.log_format import LogEntry
+from malbox_cli.store.log_queue import LogQueue
 
-__all__ = ["Console"]
+__all__ = ["Console", "LogFormat"]
 
-MAX_WAITING = 2000
-COLOURS = (36, 32, 33, 35, 34, 96, 92, 95)
-LEVELS = {"warning": 33, "error": 31}
+LogFormat = Literal["text", "json"]
+
+MAX_BYTES = 4 << 20
+MAX_LINES = 50_000
 FLUSH_SECONDS = 1.0
 
 
 class Console:
-    """Writes lines to standard error: time, who, text.
+    """Writes what is logged to standard error: for each line its time, who and the text, or a JSON object.
 
     Lines that the terminal does not take wait; when too many wait, further ones are dropped, and their
     count is shown in their place.
@@ -28,71 +31,63 @@ class Console:
     Args:
         quiet: Leave out what is only information.
         stream: Where to write; standard error by default.
+        log_format: Text for a person, or JSON for a program.
+        raw: Show what plugins print as it is, terminal escapes included; of text only.
+        plugins: Those that are known, so that each has a colour of its own.
     """
 
-    def __init__(self, *, quiet: bool, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool,
+        stream: TextIO | None = None,
+        log_format: LogFormat = "text",
+        raw: bool = False,
+        plugins: Iterable[str] = (),
+    ) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._fd = _descriptor_of(self._stream)
         self._quiet = quiet
-        self._colour = self._stream.isatty() and "NO_COLOR" not in os.environ
-        self._colours: dict[str, int] = {}
-        self._waiting: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
-        self._dropped = 0
+        self._render: Callable[[LogEntry], bytes] = log_json
+        if log_format == "text":
+            colour = self._stream.isatty() and "NO_COLOR" not in os.environ
+            encoding = self._stream.encoding or "utf-8"
+            self._render = LogText(colour=colour, encoding=encoding, raw=raw, plugins=plugins).render
+        self._queue = LogQueue(MAX_BYTES, MAX_LINES, "the terminal did not take them")
         self._thread = threading.Thread(target=self._run, name="malbox-console", daemon=True)
         self._thread.start()
 
-    def say(self, level: str, text: str) -> None:
-        """Show something that the supervisor has to say; `level` is info, warning or error."""
-        if self._quiet and level == "info":
-            return
-        code = LEVELS.get(level)
-        body = escaped(text)
-        if code and self._colour:
-            body = f"\x1b[{code}m{body}\x1b[0m"
-        self._put("malbox", body, 1)
-
-    def line(self, plugin_id: str, text: str) -> None:
-        """Show a line that a plugin printed, which has to be printable."""
-        colour = self._colours.setdefault(plugin_id, COLOURS[len(self._colours) % len(COLOURS)])
-        self._put(plugin_id, text, colour)
+    def put(self, entry: LogEntry) -> None:
+        """Show an entry, later. Does not block."""
+        if not (self._quiet and entry.level == "info"):
+            self._queue.put(entry)
 
     def close(self) -> None:
         """Show what waits, as long as the terminal takes it within a second."""
-        give_up_at = time.monotonic() + FLUSH_SECONDS
-        with suppress(queue.Full):
-            if self._dropped:
-                self._waiting.put(self._drop_notice(), timeout=FLUSH_SECONDS)
-            self._waiting.put(None, timeout=max(0.0, give_up_at - time.monotonic()))
-        self._thread.join(max(0.0, give_up_at - time.monotonic()))
-
-    def _put(self, who: str, text: str, colour: int) -> None:
-        name = f"\x1b[{colour}m{who}\x1b[0m" if self._colour else who
-        line = f"{time.strftime('%H:%M:%S')} {name} | {text}\n"
-        try:
-            if self._dropped:
-                self._waiting.put_nowait(self._drop_notice())
-                self._dropped = 0
-            self._waiting.put_nowait(line)
-        except queue.Full:
-            self._dropped += 1
-
-    def _drop_notice(self) -> str:
-        return f"... {self._dropped} lines were dropped: the terminal did not take them\n"
+        self._queue.close()
+        self._thread.join(FLUSH_SECONDS)
 
     def _run(self) -> None:
-        while (line := self._waiting.get()) is not None:
-            with suppress(OSError, ValueError):  # a terminal that was closed; the supervisor hears of that by a signal
-                self._write(line)
+        while entries := self._queue.take():
+            for entry in entries:
+                with suppress(OSError, ValueError):  # one that was closed; the supervisor hears of that by a signal
+                    self._write(self._render(entry))
 
-    def _write(self, line: str) -> None:
+    def _write(self, lines: bytes) -> None:
         if self._fd is None:
-            self._stream.write(line)
+            for line in lines.decode(self._stream.encoding or "utf-8", "replace").removesuffix("\n").split("\n"):
+                self._stream.write(f"{line}\n")
             self._stream.flush()
             return
         # Past the stream and its lock: a thread that is stuck in it would make the interpreter abort at its end.
-        data = memoryview(line.encode(self._stream.encoding or "utf-8", "backslashreplace"))
+        data = memoryview(lines)
         while data:
-            data = data[os.write(self._fd, data) :]
+            try:
+                data = data[os.write(self._fd, data) :]
+            except BlockingIOError:  # another program that has the same terminal set it so
+                waiting = select.poll()
+                waiting.register(self._fd, select.POLLOUT)
+                waiting.poll()
 
 
 def _descriptor_of(stream: TextIO) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from malbox_cli.manifest.units import format_duration
 from malbox_cli.supervisor.actions import Abandon, Action, CleanUp, Say
 from malbox_cli.supervisor.desk import TaskDesk
+from malbox_cli.supervisor.diagnosis import explain
 from malbox_cli.supervisor.events import ProcessExited
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.plugin_state import PluginEvent, PluginState
@@ -48,7 +49,7 @@ class Endings:
         is_success = status.code is not None and status.code in plugin.spec.success_exit_codes
         in_order = is_success and (stopping or (was.is_up and plugin.said_stopped and plugin.doom is None))
         killed_for = plugin.doom
-        why = self._why(plugin, event, is_success=is_success)
+        how, why = self._why(plugin, event, now, is_success=is_success)
         # What was told to stop by SIGTERM may just die of it; a plugin without a handler for it does.
         in_peace = in_order or (stopping and plugin.doom is None and status.signal == signal.SIGTERM)
         if status.signal is not None and not in_peace:
@@ -67,7 +68,7 @@ class Endings:
             self._say(plugin, plugin.reason if comes_back or not stopping else why, "info" if in_order else "error")
         if was is PluginState.STARTING and killed_for and plugin.state is PluginState.FAILED:
             self._say_last_lines(plugin)  # they were printed a while ago
-        self._desk.plugin_ended(plugin, why, now, keep_queue=comes_back)
+        self._desk.plugin_ended(plugin, how, now, keep_queue=comes_back)
         self._out.append(CleanUp(plugin.id, event.pid))
 
     def give_up(self, plugin: PluginRecord, now: float) -> None:
@@ -111,17 +112,30 @@ class Endings:
         plugin.retry_at = now + delay
         plugin.restarts.count += 1
 
-    def _why(self, plugin: PluginRecord, event: ProcessExited, *, is_success: bool) -> str:
+    def _why(self, plugin: PluginRecord, event: ProcessExited, now: float, *, is_success: bool) -> tuple[str, str]:
+        """Return how the process ended, in short for its task, and with what to do about it."""
         how = str(event.status)
         if plugin.doom is not None and not (is_success and plugin.state is PluginState.STOPPING):
-            return plugin.doom
-        if plugin.state is PluginState.STARTING:
-            last_line = next((line for line in reversed(event.last_lines) if line.strip()), "")
-            printed = f"; it last printed: {last_line[:MAX_LAST_LINE]}" if last_line else ""
-            return f"{how} before it was ready{printed}"
-        if is_success and not plugin.said_stopped and plugin.state is not PluginState.STOPPING:
-            return f"{how} without saying PluginStopped"
-        return how
+            return plugin.doom, plugin.doom
+        if plugin.state is PluginState.STOPPING:
+            return how, how
+        if is_success and plugin.state.is_up:
+            how += "" if plugin.said_stopped else " without saying PluginStopped"
+            return how, how
+        full = explain(
+            event.status,
+            seconds=now - plugin.spawned_at if plugin.spawned_at is not None else 0.0,
+            was_ready=plugin.state.is_up,
+            program=plugin.spec.argv[0],
+            limits=plugin.spec.limits,
+            memory_note=event.memory_note,
+            last_lines=event.last_lines,
+        )
+        if plugin.state.is_up:
+            return (f"{how}, {event.memory_note}" if event.memory_note else how), full
+        last_line = next((line for line in reversed(event.last_lines) if line.strip()), "")
+        printed = f"; it last printed: {last_line[:MAX_LAST_LINE]}" if last_line else ""
+        return f"{how} before it was ready{printed}", full + printed
 
     def _forget_process(self, plugin: PluginRecord) -> None:
         plugin.pid = None

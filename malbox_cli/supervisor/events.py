@@ -119,13 +119,15 @@ class Beat:
 class ProcessExited:
     """A plugin's process ended and was reaped; everything that it had sent was handled before.
 
-    `last_lines` is what it printed last, for whoever has to find out why.
+    `last_lines` is what it printed last, for whoever has to find out why; `memory_note` what the kernel says of why it
+    was killed, such as for want of memory; empty: nothing.
     """
 
     plugin_id: str
     pid: int
     status: ExitStatus
     last_lines: tuple[str, ...] = ()
+    memory_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

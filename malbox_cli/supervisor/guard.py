@@ -1,15 +1,12 @@
 """Keeps a guardian: the process that cleans up where this one is killed."""
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 from malbox_cli.supervisor.processes import SpawnError, reap_helper, spawn_helper
 
 __all__ = ["Guard"]
-
-PROGRAM = Path(__file__).with_name("guardian.py")
 
 PATIENCE_SECONDS = 1.0
 """How long it may take to end once it is let go of."""
@@ -22,14 +19,15 @@ class Guard:
         folder: The run's folder, which it removes.
         prefix: What the names of the run's files in shared memory begin with; empty: leave shared memory alone.
         lock: What holds the run's lock; the guardian keeps it until it has cleaned up.
+        nonce: What the marks of the run's processes begin with.
 
     Raises:
         SpawnError: It could not be started.
     """
 
-    def __init__(self, folder: Path, prefix: str, lock: int) -> None:
+    def __init__(self, folder: Path, prefix: str, lock: int, nonce: int) -> None:
         self._lock = lock
-        self._told = [f"supervisor {os.getpid()}", f"folder {folder}", f"memory {prefix}"]
+        self._told = [f"supervisor {os.getpid()}", f"mark {nonce}", f"folder {folder}", f"memory {prefix}"]
         self._pids: set[int] = set()
         self._start()
 
@@ -50,7 +48,7 @@ class Guard:
         self._close()
 
     def _start(self) -> None:
-        self._process = spawn_helper([sys.executable, "-I", "-S", str(PROGRAM)], self._lock)
+        self._process = spawn_helper("guardian", (), self._lock, is_fed=True)
         for line in (*self._told, *(f"spawned {pid}" for pid in self._pids)):
             self._write(line)
 

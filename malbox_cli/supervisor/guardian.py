@@ -1,10 +1,11 @@
 """Ends what a supervisor leaves when it is killed: its plugins, its folder and its shared memory.
 
-Run as a program of its own, with nothing but the standard library: ``python -I -S guardian.py``. On
-standard input it is told, a line each, ``supervisor PID``, ``folder PATH``, ``memory PREFIX`` (what the names of the
-files in shared memory begin with), ``spawned PID`` and ``reaped PID``, and at last ``done``. Standard input that ends
-without ``done`` means that the supervisor was killed: the plugins get a moment to end by themselves, then their groups
-and whatever else they started get SIGKILL; then the rest goes.
+A program of its own, with nothing but the standard library. On standard input it is told, a line each,
+``supervisor PID``, ``mark NONCE`` (what the marks of the run's processes begin with), ``folder PATH``,
+``memory PREFIX`` (what the names of the files in shared memory begin with), ``spawned PID`` and ``reaped PID``, and at
+last ``done``. Standard input that ends without ``done`` means that the supervisor was killed: the kernel kills the
+plugins with it, but for one that has changed its user, which gets a moment to end by itself; then their groups and
+whatever else they started get SIGKILL; then the rest goes.
 """
 
 import os
@@ -17,20 +18,22 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from malbox_cli.supervisor.strays import end_strays, has_variable, mark_of, nonce_in
+
 GRACE_SECONDS = 1.2
 """Less than the two seconds after which nothing may be left, more than a plugin takes that ends by itself."""
 KILL_SECONDS = 0.3
 """How long to wait for what was killed: until it is gone it may still make files."""
 SHARED_MEMORY = Path("/dev/shm")
-MAX_SWEEPS = 20
-"""How often strays are looked for, so that one that forks for ever does not keep us."""
+SWEEP_SECONDS = 0.5
+"""How long strays are looked for, so that one that forks for ever does not keep us."""
 
 
 def main() -> int:
     """Listen until the supervisor says that it is done, or does not say anything any more."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    supervisor, folder, prefix, pids = "", "", "", dict[int, int]()
+    supervisor, folder, prefix, nonce, pids = "", "", "", 0, dict[int, int]()
     for line in sys.stdin.buffer:
         word, _, rest = os.fsdecode(line).rstrip("\n").partition(" ")
         match word:
@@ -38,6 +41,8 @@ def main() -> int:
                 return 0
             case "supervisor":
                 supervisor = rest
+            case "mark":
+                nonce = int(rest)
             case "folder":
                 folder = rest
             case "memory":
@@ -49,7 +54,7 @@ def main() -> int:
             case "reaped":
                 if (pidfd := pids.pop(int(rest), None)) is not None:
                     os.close(pidfd)
-    end_processes(pids, f"MALBOX_SUPERVISOR_PID={supervisor}")
+    end_processes(pids, nonce, f"MALBOX_SUPERVISOR_PID={supervisor}")
     if prefix:
         for file in SHARED_MEMORY.glob(f"{prefix}*"):
             file.unlink(missing_ok=True)
@@ -70,11 +75,15 @@ def remove(folder: Path) -> None:
         folder.parent.rmdir()  # it stays where another run has its folder in it
 
 
-def end_processes(pids: dict[int, int], mark: str) -> None:
-    """Wait a moment for the processes (pid: pidfd) to end, then kill the groups that they lead and all with `mark`."""
+def end_processes(pids: dict[int, int], nonce: int, variable: str) -> None:
+    """Wait a moment for the processes (pid: pidfd) to end, then kill the groups that they lead and all strays.
+
+    Those are the processes whose mark has the nonce, and, where a mark could not be set, those with `variable`, a
+    ``NAME=value``, in their environment.
+    """
     wait_for(pids.values(), GRACE_SECONDS)
     kill_groups(pids)
-    kill_marked(mark)
+    end_strays(lambda pid: nonce_in(mark_of(pid)) == nonce or has_variable(pid, variable), SWEEP_SECONDS)
     wait_for(pids.values(), KILL_SECONDS)
 
 
@@ -92,37 +101,3 @@ def kill_groups(pids: Iterable[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-
-
-def kill_marked(mark: str) -> None:
-    """Kill every process that has `mark`, a ``NAME=value``, in its environment, and so descends from who was given it.
-
-    A descendant that made a session of its own is in nobody's group any more; its environment still says whose it is.
-    """
-    wanted = b"\0" + mark.encode() + b"\0"
-    for _ in range(MAX_SWEEPS):
-        if not sum(kill_if_marked(int(name), wanted) for name in os.listdir("/proc") if name.isdigit()):
-            return
-
-
-def kill_if_marked(pid: int, wanted: bytes) -> bool:
-    """Kill a process if its environment has `wanted`; return whether it had."""
-    try:
-        # The descriptor stays with this process, should it end and its number go to another one meanwhile.
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        is_marked = wanted in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
-        if is_marked:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except OSError:
-        return False  # it has ended, or is another user's
-    else:
-        return is_marked
-    finally:
-        os.close(pidfd)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -122,6 +122,7 @@ class Lives:
             self.kill_one(plugin, now)
         elif self.is_ending or to_stop:
             self._tell([plugin], "told to stop", now)
+        self.start_what_can(now)  # those that wait say for whom, and how that one stands
 
     def spawn_failed(self, event: SpawnFailed, now: float) -> None:
         """Take note of a process that could not be started; another try would end the same way."""

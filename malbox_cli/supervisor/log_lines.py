@@ -1,4 +1,4 @@
-"""What plugins print, as lines that are safe to show."""
+"""What plugins print, cut into lines, and as text that is safe to show."""
 
 from collections import deque
 
@@ -11,49 +11,62 @@ KEPT_LINES = 20
 
 
 class LineSplitter:
-    r"""Cuts a stream of bytes into lines, at ``\n`` only, in bounded memory.
+    r"""Cuts a stream of bytes into lines, at ``\n`` only, in bounded memory; the bytes stay as they were.
 
-    Attributes:
-        last: The last lines, for a message about the end of the process that printed them.
+    Lines are handed on in blocks, not one by one: a plugin that floods its output prints millions of them, and what is
+    done for each takes the supervisor's time from the others.
     """
 
     def __init__(self) -> None:
-        self.last: deque[str] = deque(maxlen=KEPT_LINES)
+        self._last: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._head = bytearray()
         self._dropped = 0
 
-    def feed(self, data: bytes) -> list[str]:
-        """Return the lines that `data` completes."""
-        *complete, rest = data.split(b"\n")
-        lines = []
-        for part in complete:
-            self._add(part)
-            lines.append(self._take())
-        self._add(rest)
-        return lines
+    def feed(self, data: bytes) -> bytes:
+        """Return the lines that `data` completes, each with its newline; nothing if it completes none."""
+        # No line that lies within one piece is too long.
+        pieces = [data[start : start + MAX_LINE_BYTES] for start in range(0, len(data), MAX_LINE_BYTES)]
+        return b"".join(map(self._feed, pieces)) if len(pieces) != 1 else self._feed(data)
 
-    def finish(self) -> list[str]:
-        """Return the line that was not ended, if there is one."""
-        return [self._take()] if self._head or self._dropped else []
+    def finish(self) -> bytes:
+        """Return the line that was not ended, without a newline; nothing if there is none."""
+        return self._keep(self._take()) if self._head or self._dropped else b""
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Return the last lines, fit to be shown, for a message about the end of the process that printed them."""
+        return tuple(map(printable, self._last))
+
+    def _feed(self, data: bytes) -> bytes:
+        first_end, last_end = data.find(b"\n"), data.rfind(b"\n") + 1
+        if not last_end:
+            self._add(data)
+            return b""
+        self._add(data[:first_end])
+        lines = self._keep(self._take() + data[first_end:last_end])
+        self._add(data[last_end:])
+        return lines
 
     def _add(self, part: bytes) -> None:
         room = MAX_LINE_BYTES - len(self._head)
         self._head += part[:room]
         self._dropped += max(0, len(part) - room)
 
-    def _take(self) -> str:
-        line = printable(bytes(self._head))
+    def _take(self) -> bytes:
+        line = bytes(self._head)
         if self._dropped:
-            line += f" [... {self._dropped} bytes more]"
+            line += b" [... %d bytes more]" % self._dropped
         self._head.clear()
         self._dropped = 0
-        self.last.append(line)
         return line
 
+    def _keep(self, lines: bytes) -> bytes:
+        self._last.extend(lines.removesuffix(b"\n").rsplit(b"\n", KEPT_LINES)[-KEPT_LINES:])
+        return lines
 
-def printable(data: bytes) -> str:
-    """Return text that does nothing to a terminal: what is no UTF-8 and every control character stands escaped."""
-    return escaped(data.decode("utf-8", "backslashreplace").removesuffix("\r"))
+
+def printable(line: bytes) -> str:
+    """Return a line as text that does nothing to a terminal: what is no UTF-8 and control characters stand escaped."""
+    return escaped(line.decode("utf-8", "backslashreplace").removesuffix("\r"))
 
 
 def escaped(text: str) -> str:

@@ -1,12 +1,16 @@
 """`run`: start plugins, give every sample to every one of them, and stop them; nothing else has to be running."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
 from malbox_cli.control.records import Ended, Outcome, Record, Refused
 from malbox_cli.manifest.specs import Manifest, PluginSpec
+from malbox_cli.store.log_file import log_folder
 from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.events import StartAsked, StopAsked, Submit
+from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.session import open_session
+from malbox_cli.supervisor.verdict import verdict
 
 __all__ = ["run_once"]
 
@@ -55,21 +59,24 @@ def run_once(
             if isinstance(record, Ended):
                 outcomes.add(record.outcome)
 
-    with open_session(manifest, plugins, domain=None, console=console, emit=emit, verbose=verbose) as session:
-        reactor, machine = session.reactor, session.machine
-        for sample in samples:
-            for spec in given:
-                reactor.handle(Submit(CLIENT, spec.id, sample, config, timeout))
-        reactor.handle(StartAsked())
+    with closing(LogHub(console, log_folder(manifest.state_dir))) as log:
+        with open_session(manifest, plugins, domain=None, log=log, emit=emit, verbose=verbose) as session:
+            reactor, machine = session.reactor, session.machine
+            for sample in samples:
+                for spec in given:
+                    reactor.handle(Submit(CLIENT, spec.id, sample, config, timeout))
+            reactor.handle(StartAsked())
 
-        def is_over() -> bool:
-            if not waiting and not machine.is_stopping:
-                reactor.handle(StopAsked("every sample is done"))
-            return machine.has_ended
+            def is_over() -> bool:
+                if not waiting and not machine.is_stopping:
+                    reactor.handle(StopAsked("every sample is done"))
+                return machine.has_ended
 
-        reactor.run_until(is_over)
-        if session.signals.first is not None:
-            return 128 + session.signals.first
-    if all_well:
-        return 0
+            reactor.run_until(is_over)
+            end = verdict(machine.plugins, signal=session.signals.first, ended_by_itself=False)
+            was_interrupted = session.signals.first is not None
+        if end.culprit:
+            log.say("error", end.culprit)
+    if all_well or was_interrupted:
+        return end.code
     return 124 if outcomes <= {Outcome.COMPLETED, Outcome.TIMEOUT} and Outcome.TIMEOUT in outcomes else 1

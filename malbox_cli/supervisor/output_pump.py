@@ -9,7 +9,7 @@ from malbox_cli.supervisor.poller import Poller
 __all__ = ["OutputPump"]
 
 READ_BYTES = 16 * 1024
-"""How much is read in one turn, so that a plugin that floods its output keeps nobody waiting, even with empty lines."""
+"""How much is read in one turn, so that a plugin that floods its output keeps nobody waiting."""
 MAX_READS_AT_THE_END = 64
 """As often as the largest pipe that a plugin can make of its own fills it."""
 
@@ -19,12 +19,13 @@ class OutputPump:
 
     Args:
         poller: Where the pipes are watched.
-        on_line: Called with a plugin's id and a line that it printed.
+        on_lines: Called with a plugin's id and what it printed: whole lines, each with its newline, or the one line
+            that it did not end, without.
     """
 
-    def __init__(self, poller: Poller, on_line: Callable[[str, str], None]) -> None:
+    def __init__(self, poller: Poller, on_lines: Callable[[str, bytes], None]) -> None:
         self._poller = poller
-        self._on_line = on_line
+        self._on_lines = on_lines
         self._pipes: dict[str, int] = {}
         self._splitters: dict[str, LineSplitter] = {}
 
@@ -35,15 +36,18 @@ class OutputPump:
         self._poller.add(pipe, lambda: self._read(plugin_id, 1))
 
     def last_lines(self, plugin_id: str) -> tuple[str, ...]:
-        """Return the last lines that the plugin's last process printed."""
+        """Return the last lines that the plugin's last process printed, fit to be shown."""
         splitter = self._splitters.get(plugin_id)
-        return tuple(splitter.last) if splitter else ()
+        return splitter.last_lines() if splitter else ()
 
     def finish(self, plugin_id: str) -> None:
-        """Read what a process that has ended left in its pipe, and close that."""
+        """Read what a process that has ended left in its pipe, and close that.
+
+        Nobody is waited for: another process that holds the pipe's other end is not read from any more.
+        """
         self._read(plugin_id, MAX_READS_AT_THE_END)
-        for line in self._splitters[plugin_id].finish():
-            self._on_line(plugin_id, line)
+        if rest := self._splitters[plugin_id].finish():
+            self._on_lines(plugin_id, rest)
         pipe = self._pipes.pop(plugin_id)
         self._poller.remove(pipe)
         os.close(pipe)
@@ -58,5 +62,5 @@ class OutputPump:
             if not data:
                 self._poller.remove(pipe)
                 return
-            for line in splitter.feed(data):
-                self._on_line(plugin_id, line)
+            if lines := splitter.feed(data):
+                self._on_lines(plugin_id, lines)

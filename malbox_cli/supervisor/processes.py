@@ -1,20 +1,37 @@
-"""Spawns, signals and reaps processes; the only file that does. Needs Linux, for pidfds."""
+"""Spawns, signals and reaps processes; with the helper programs the only file that does. Needs Linux, for pidfds."""
 
-import errno
+import ctypes
 import os
-import resource
+import select
 import signal
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+import sys
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from malbox_cli.manifest.environment import inherited
-from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["Child", "SpawnError", "belongs_to", "reap_helper", "spawn", "spawn_helper", "stop_ourselves"]
+__all__ = [
+    "Child",
+    "SpawnError",
+    "belongs_to",
+    "end_helper",
+    "kill_child",
+    "reap_ended",
+    "reap_helper",
+    "spawn_helper",
+    "stop_ourselves",
+    "subreaper",
+    "wait_for_end",
+]
+
+TOP = Path(__file__).parents[2]
+"""Where a helper finds our packages; it runs without those of others."""
+PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 
 
 class SpawnError(MalboxError):
@@ -23,21 +40,35 @@ class SpawnError(MalboxError):
 
 @dataclass(slots=True)
 class Child:
-    """A living or ended process that was spawned here, in a session and process group of its own.
+    """A living or ended process that was spawned for us, in a session and process group of its own.
 
     Attributes:
         pid: Its process id, which is its group's and its session's too.
         pidfd: Becomes readable when it ends.
         output: The read end of its standard output and error, not blocking.
+        number: Which of the run's spawns it was; everything that it starts is marked with that.
+        was_killed: Whether we sent it SIGKILL while it lived.
+        cpu_seconds: What it had of the processors, once it is reaped.
     """
 
     pid: int
     pidfd: int
     output: int
-    _popen: subprocess.Popen[bytes]
+    number: int
+    was_killed: bool = False
+    cpu_seconds: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, so that `reap` does not wait."""
+        poll = select.poll()  # not select: the supervisor of many plugins has more descriptors than that takes
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def signal(self, number: int) -> None:
         """Send a signal to its whole group; one that is gone, or has become another user's, is no error."""
+        if number == signal.SIGKILL and not self.has_ended:
+            self.was_killed = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -45,76 +76,84 @@ class Child:
         """Return how it ended; to be called once its pidfd is readable. What is left of its group is killed."""
         # Once it is reaped, its number may be that of somebody else's group.
         self.signal(signal.SIGKILL)
-        return ExitStatus.of_return_code(self._popen.wait())
+        _, status, usage = os.wait4(self.pid, 0)
+        self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        return ExitStatus.of_return_code(os.waitstatus_to_exitcode(status))
 
     def close(self) -> None:
         """Close its pidfd; whoever reads its output closes that."""
         os.close(self.pidfd)
 
 
-def spawn(spec: PluginSpec, variables: Mapping[str, str], descriptor_limits: tuple[int, int]) -> Child:
-    """Start a plugin's process.
+def kill_child(pid: int) -> None:
+    """Kill a child of ours, adopted or not, which was not reaped; another user's is left alone."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def reap_ended(pid: int) -> ExitStatus | None:
+    """Reap a child of ours if it has ended, and return how; None: it lives, or is no child of ours. Does not block."""
+    with suppress(ChildProcessError):
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if reaped:
+            return ExitStatus.of_return_code(os.waitstatus_to_exitcode(status))
+    return None
+
+
+def wait_for_end(pids: Collection[int], seconds: float) -> None:
+    """Wait until all these children of ours, not reaped yet, have ended, or so many seconds have passed."""
+    give_up_at = time.monotonic() + seconds
+    with ExitStack() as stack:
+        poll, living = select.poll(), set[int]()
+        for pid in pids:
+            with suppress(OSError):  # no descriptor is left: the others' ends tell how time passes
+                pidfd = os.pidfd_open(pid)
+                stack.callback(os.close, pidfd)
+                poll.register(pidfd, select.POLLIN)
+                living.add(pidfd)
+        while living and (left := give_up_at - time.monotonic()) > 0:
+            for pidfd, _ in poll.poll(left * 1000):
+                poll.unregister(pidfd)
+                living.discard(pidfd)
+
+
+@contextmanager
+def subreaper() -> Iterator[None]:
+    """Have every orphan among our descendants become a child of ours during a block."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = ctypes.c_int()
+    libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0)
+
+
+def spawn_helper(name: str, arguments: Sequence[str], keep: int, *, is_fed: bool) -> subprocess.Popen[bytes]:
+    """Start a helper program of our own in a session of its own, with one descriptor of ours.
 
     Args:
-        spec: What to run.
-        variables: What it is told through its environment, on top of ours and the manifest's.
-        descriptor_limits: The soft and hard limit on open descriptors that it gets; ours are raised.
-
-    Raises:
-        SpawnError: The program could not be started; the text says why.
-    """
-    # Without it a Python plugin's prints would be seen when it ends, or never where it is killed.
-    environment = {"PYTHONUNBUFFERED": "1", **inherited(os.environ, spec.inherit_env), **spec.env, **variables}
-    try:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-    except OSError as error:
-        raise SpawnError(_why(spec, error)) from error
-    try:
-        popen = subprocess.Popen(
-            spec.argv,
-            cwd=spec.cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer,
-            start_new_session=True,
-            close_fds=True,
-            restore_signals=True,  # Python ignores SIGPIPE for itself; a plugin gets it back
-        )
-    except (OSError, ValueError) as error:
-        os.close(reader)
-        raise SpawnError(_why(spec, error)) from error
-    finally:
-        os.close(writer)
-    os.set_blocking(reader, False)
-    with suppress(ProcessLookupError, PermissionError):  # it may have ended already, or become another user's
-        resource.prlimit(popen.pid, resource.RLIMIT_NOFILE, descriptor_limits)
-    try:
-        pidfd = os.pidfd_open(popen.pid)
-    except OSError as error:  # nobody would see its end
-        os.killpg(popen.pid, signal.SIGKILL)
-        popen.wait()
-        os.close(reader)
-        raise SpawnError(_why(spec, error)) from error
-    return Child(popen.pid, pidfd, reader, popen)
-
-
-def spawn_helper(argv: list[str], keep: int) -> subprocess.Popen[bytes]:
-    """Start a helper of our own in a session of its own, fed through its standard input, with one descriptor of ours.
+        name: The module beside this one whose `main` it runs, with nothing but the standard library.
+        arguments: What it is told.
+        keep: The descriptor that it has too.
+        is_fed: Whether it gets more through its standard input, which is empty otherwise.
 
     Raises:
         SpawnError: It could not be started.
     """
+    # Last on the path: what others have installed beside us is no part of the standard library.
+    code = f"import sys; sys.path.append({str(TOP)!r}); from {__package__}.{name} import main; sys.exit(main())"
     try:
         return subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
+            [sys.executable, "-I", "-S", "-c", code, *arguments],
+            stdin=subprocess.PIPE if is_fed else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=(keep,),
         )
     except OSError as error:
-        raise SpawnError(f"cannot start {argv[0]}: {error.strerror}") from error
+        raise SpawnError(f"cannot start {sys.executable}: {error.strerror}") from error
 
 
 def reap_helper(helper: subprocess.Popen[bytes], patience: float) -> None:
@@ -125,8 +164,13 @@ def reap_helper(helper: subprocess.Popen[bytes], patience: float) -> None:
     try:
         helper.wait(patience)
     except subprocess.TimeoutExpired:
-        helper.kill()
-        helper.wait()
+        end_helper(helper)
+
+
+def end_helper(helper: subprocess.Popen[bytes]) -> None:
+    """Kill and reap a helper."""
+    helper.kill()
+    helper.wait()
 
 
 def stop_ourselves() -> None:
@@ -150,24 +194,3 @@ def belongs_to(pid: int, session: int) -> bool:
         return os.getsid(pid) == session
     except (ProcessLookupError, PermissionError):
         return False
-
-
-def _why(spec: PluginSpec, error: OSError | ValueError) -> str:
-    program = spec.argv[0]
-    if isinstance(error, OSError) and error.errno is not None:
-        match error.errno:
-            case errno.ENOENT if not spec.cwd.is_dir():
-                return f"its folder {spec.cwd} does not exist any more"
-            case errno.ENOENT if os.path.exists(program):
-                return f"cannot start {program}: the interpreter that its first line names does not exist"
-            case errno.ENOENT:
-                return f"cannot start {program}: it does not exist"
-            case errno.EACCES:
-                return f"cannot start {program}: it may not be executed (chmod +x it)"
-            case errno.ENOEXEC:
-                return f"cannot start {program}: it is no program for this machine (a script needs a first line #!...)"
-            case errno.E2BIG:
-                return f"cannot start {program}: its arguments and environment are too large; shorten its config"
-            case _:
-                return f"cannot start {program}: {error.strerror}"
-    return f"cannot start {program}: {error}"

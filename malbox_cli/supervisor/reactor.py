@@ -16,6 +16,7 @@ from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.clock import Clock
 from malbox_cli.supervisor.health_checks import HealthChecks
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
+from malbox_cli.supervisor.log_hub import Say
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
@@ -56,7 +57,7 @@ class Reactor:
         pump: What they print.
         store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
         emit: Takes each record, with the client that it is for.
-        say: Takes what an operator should know: a level and a text.
+        say: Takes what an operator should know.
         slots: Whose heartbeat is whose.
         clock: What the machine knows the time from; by default one of its own.
 
@@ -75,7 +76,7 @@ class Reactor:
         pump: OutputPump,
         store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
         emit: Callable[[int, Record], None],
-        say: Callable[[str, str], None],
+        say: Say,
         slots: HeartbeatSlots,
         clock: Clock | None = None,
     ) -> None:
@@ -138,6 +139,8 @@ class Reactor:
                 self._drain_events(plugin_id)
         if self._slots.are_taken:
             self._take_beats(wakes)
+        if look_everywhere:
+            self._children.look_after()
         self._poller.dispatch()
         deadline = self._next_deadline()
         if deadline is not None and deadline <= self._clock.now():
@@ -225,7 +228,7 @@ class Reactor:
             case actions.SendCancel():
                 self._streams.send_cancel(action.task_id, action.plugin_id)
             case actions.Say():
-                self._say(action.level, action.text)
+                self._say(action.level, action.text, action.plugin_id)
             case actions.Spawn():
                 self._spawn(action)
             case actions.Signal():
@@ -289,15 +292,16 @@ class Reactor:
         try:
             self._ports.clean_up_after(action.pid)
         except TransportError as error:
-            self._say("warning", f"{action.plugin_id}: {error}")
+            self._say("warning", f"{action.plugin_id}: {error}", action.plugin_id)
 
     def _child_ended(self, plugin_id: str) -> None:
         """Take in everything that a plugin's process had sent, and only then say that it has ended."""
-        pid, status = self._children.reap(plugin_id)
+        ending = self._children.reap(plugin_id)
         self._streams.drain_dead(plugin_id)
         self._drain_events(plugin_id)
         self._health.forget(plugin_id)
-        self.handle(events.ProcessExited(plugin_id, pid, status, self._pump.last_lines(plugin_id)))
+        last_lines = self._pump.last_lines(plugin_id)
+        self.handle(events.ProcessExited(plugin_id, ending.pid, ending.status, last_lines, ending.memory_note))
 
     def _take_beats(self, wakes: Mapping[int, int]) -> None:
         for event_id in wakes:
@@ -311,7 +315,7 @@ class Reactor:
                 message = decode_event(received.header, received.payload)
                 hello = decode_hello(message.payload) if message.kind is EventKind.PLUGIN_STARTED else None
             except ProtocolError as error:
-                self._say("warning", f"{plugin_id}: skipped an event: {error}")
+                self._say("warning", f"{plugin_id}: skipped an event: {error}", plugin_id)
                 continue
             child = self._children.get(plugin_id)
             is_ours = child is not None and belongs_to(received.pid, child.pid)

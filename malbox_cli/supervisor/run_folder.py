@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from malbox_cli.supervisor.strays import end_strays, mark_of, nonce_in
 from plugin_runtime.errors import MalboxError
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
 
@@ -28,6 +29,8 @@ SHARED_MEMORY = Path("/dev/shm")
 LOCK, SOCKET, ROOT = "malbox-run.lock", "control.sock", "shm"
 CLAIM_SECONDS = 3.0
 CLAIM_PAUSE_SECONDS = 0.02
+END_SECONDS = 1.0
+"""How long the processes of a dead run are looked for and killed."""
 MAX_TRIES = 100
 MAX_BASE_BYTES = 32
 """Above it the root and the prefix of a run of its own would not fit into what iceoryx2 allows."""
@@ -42,11 +45,13 @@ class RunFolder:
         path: The folder, 0700.
         domain: What its processes share memory in.
         lock: The descriptor that holds the lock.
+        nonce: What the marks of the run's processes begin with; not 0.
     """
 
     path: Path
     domain: Domain
     lock: int
+    nonce: int
 
     @property
     def socket(self) -> Path:
@@ -75,8 +80,10 @@ class RunFolder:
             raise MalboxError(f"{error}, with MALBOX_RUNTIME_DIR, or give the domain a shorter name") from error
         lock = _claim(path, wait=domain is not None)
         try:
+            _end_processes(path)  # of a dead run in the same domain
+            nonce = 1 + secrets.randbelow(2**32 - 1)
             os.truncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(lock, f"{os.getpid()}\n{nonce}\n".encode(), 0)
             if not shared.is_default:
                 _remove_shared_memory(path)
                 shutil.rmtree(root, ignore_errors=True)
@@ -85,7 +92,7 @@ class RunFolder:
             _remove(path)
             os.close(lock)
             raise MalboxError(f"cannot make the folder {root}: {error.strerror}") from error
-        return cls(path, shared, lock)
+        return cls(path, shared, lock, nonce)
 
     def remove(self) -> None:
         """Remove the folder and what is left in shared memory. To be called when none of its processes is left."""
@@ -148,13 +155,14 @@ def _make_folder(path: Path) -> os.stat_result:
 
 
 def remove_leftovers(base: Path) -> int:
-    """Remove the folders below `base` whose runs are over; return how many there were."""
+    """Remove the folders below `base` whose runs are over, and end their processes; return how many there were."""
     count = 0
     for name in _names_in(base):
         path = base / name
         with suppress(OSError):
             lock = _lock(path, os.O_RDWR)
             if lock is not None:
+                _end_processes(path)
                 _remove(path)
                 os.close(lock)
                 count += 1
@@ -236,10 +244,20 @@ def _lock(folder: Path, flags: int) -> int | None:
     return descriptor
 
 
+def _end_processes(folder: Path) -> None:
+    """End what a dead run has left running, which carries its mark: its guardian could not, if that was killed too."""
+    nonce = _line(folder, 1)
+    if nonce:
+        end_strays(lambda pid: nonce_in(mark_of(pid)) == nonce, END_SECONDS)
+
+
 def _holder_lives(folder: Path) -> bool:
+    pid = _line(folder, 0)
+    if pid is None:
+        return False
     try:
-        pidfd = os.pidfd_open(int((folder / LOCK).read_text()))
-    except (OSError, ValueError):
+        pidfd = os.pidfd_open(pid)
+    except OSError:
         return False
     try:
         return not select.select([pidfd], [], [], 0)[0]  # readable: it has ended, and nobody has reaped it yet
@@ -248,7 +266,13 @@ def _holder_lives(folder: Path) -> bool:
 
 
 def _holder(folder: Path) -> str:
+    pid = _line(folder, 0)
+    return "its process is not known" if pid is None else f"process {pid}"
+
+
+def _line(folder: Path, index: int) -> int | None:
+    """Return one of the numbers that are in a run's lock, each on its line: the supervisor's process, the nonce."""
     try:
-        return f"process {int((folder / LOCK).read_text())}"
-    except (OSError, ValueError):
-        return "its process is not known"
+        return int((folder / LOCK).read_text().splitlines()[index])
+    except (OSError, ValueError, IndexError):
+        return None

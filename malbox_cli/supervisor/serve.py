@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
+from malbox_cli.store.log_file import log_folder
 from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.events import StartAsked, StopAsked
+from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.ownership import Owner, Ownership
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.service import Service
@@ -43,32 +45,32 @@ def serve(
         MalboxError: The supervisor could not be put together.
     """
     ownership = Ownership.take(manifest.state_dir, manifest.path)
-    systemd = Systemd.of_environment(console.say)
+    log = LogHub(console, log_folder(manifest.state_dir))
+    systemd = Systemd.of_environment(log.say)
     try:
         service: list[Service] = []
 
         def emit(client: int, record: Record) -> None:
             service[0].emit(client, record)
 
-        with open_session(
-            manifest, plugins, domain=manifest.domain, console=console, emit=emit, verbose=verbose
-        ) as session:
+        with open_session(manifest, plugins, domain=manifest.domain, log=log, emit=emit, verbose=verbose) as session:
             service.append(Service(session, chosen))
             if systemd.is_there:
                 report = ServiceReport(systemd, session.machine)
                 session.reactor.beat, service[0].on_reload = report.turn, report.reloading
             try:
                 ownership.announce(Owner(os.getpid(), str(session.folder.socket)))
-                console.say("info", f"supervising {manifest.path} (process {os.getpid()})")
+                session.log.say("info", f"supervising {manifest.path} (process {os.getpid()})")
                 ended_by_itself = _run(session, exit_on)
             finally:
                 service[0].close()
             end = verdict(session.machine.plugins, signal=session.signals.first, ended_by_itself=ended_by_itself)
         if end.culprit:
-            console.say("error", end.culprit)
+            log.say("error", end.culprit)
         return end.code
     finally:
         systemd.close()
+        log.close()
         ownership.release()
 
 
@@ -88,7 +90,7 @@ def _run(session: Session, exit_on: ExitOn | None) -> bool:
     reactor.run_until(lambda: is_over() or _all_ready(session))
     if not machine.is_stopping:
         send = shlex.join(["malbox", "send-task", "-f", str(session.manifest.path), machine.plugins[0].id])
-        session.console.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
+        session.log.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
     reactor.run_until(is_over)
     return ended_by_itself
 

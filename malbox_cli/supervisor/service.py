@@ -57,7 +57,7 @@ class Service:
             session.poller,
             self._take,
             self._client_left,
-            lambda text: session.console.say("warning", text),
+            lambda text: session.log.say("warning", text),
         )
         session.reactor.on_change = self._changed
 
@@ -113,7 +113,7 @@ class Service:
             return
         there = {plugin.id: plugin.next_spec or plugin.spec for plugin in session.machine.plugins if not plugin.leaves}
         changes = difference(there, plugins)
-        session.console.say("info", f"read {session.manifest.path} again: {changes}")
+        session.log.say("info", f"read {session.manifest.path} again: {changes}")
         self.on_reload()
         session.reactor.handle(Reloaded(plugins, stop_timeout))
         done = ReloadDone(changes.added, changes.removed, changes.changed, changes.same)

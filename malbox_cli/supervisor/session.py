@@ -13,20 +13,23 @@ from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
+from malbox_cli.supervisor.cgroups import control_groups
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.clock import Clock
-from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.job_control import JobControl
+from malbox_cli.supervisor.launch import Launcher
+from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.ownership import make_state_folder
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
+from malbox_cli.supervisor.processes import subreaper
 from malbox_cli.supervisor.reactor import Reactor
 from malbox_cli.supervisor.run_folder import RunFolder
 from malbox_cli.supervisor.signals import StopSignals
@@ -51,7 +54,7 @@ class Session:
         poller: Where descriptors are watched.
         children: The plugins' processes.
         signals: What stops it.
-        console: Where the operator is told things.
+        log: Where the operator is told things, on the terminal and on disk.
         clock: What the machine knows the time from.
         started_at: Seconds of that clock.
     """
@@ -63,7 +66,7 @@ class Session:
     poller: Poller
     children: Children
     signals: StopSignals
-    console: Console
+    log: LogHub
     clock: Clock
     started_at: float
 
@@ -101,7 +104,7 @@ def open_session(
     plugins: Sequence[PluginSpec],
     *,
     domain: str | None,
-    console: Console,
+    log: LogHub,
     emit: Callable[[int, Record], None],
     verbose: bool,
 ) -> Iterator[Session]:
@@ -111,7 +114,7 @@ def open_session(
         manifest: Whose plugins to run.
         plugins: Which of them.
         domain: The name of the domain to share memory in; None for one of its own.
-        console: Where the operator is told things.
+        log: Where the operator is told things; whoever made it closes it.
         emit: Takes each record, with the client that it is for.
         verbose: Whether iceoryx2's log lines are wanted, here and in the plugins.
 
@@ -126,8 +129,13 @@ def open_session(
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
-        guard = Guard(folder.path, folder.domain.prefix, folder.lock)
+        groups = stack.enter_context(control_groups(plugins, folder.nonce, log.say))
+        guard = Guard(folder.path, folder.domain.prefix, folder.lock, folder.nonce)
         stack.callback(guard.done)
+        # It comes up while the ports are made.
+        launcher = Launcher(folder.nonce)
+        stack.callback(launcher.close)
+        stack.enter_context(subreaper())
 
         slots, release = HeartbeatSlots(), release_of("iceoryx2")
 
@@ -153,10 +161,10 @@ def open_session(
         signals.check()
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout, jitter=random.random)
-        pump = OutputPump(poller, console.line)
-        children = Children(poller, guard, variables, pump, limits)
+        pump = OutputPump(poller, log.printed)
+        children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, log.say, groups)
         plugin_ids = [spec.id for spec in plugins]
-        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, console.say, slots, clock)
+        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, log.say, slots, clock)
         stack.callback(reactor.close)
         job_control = JobControl(children, clock)
         stack.callback(job_control.close)
@@ -166,7 +174,7 @@ def open_session(
             job_control.look,
         )
         stack.callback(signals.deafen)
-        yield Session(manifest, folder, machine, reactor, poller, children, signals, console, clock, clock.now())
+        yield Session(manifest, folder, machine, reactor, poller, children, signals, log, clock, clock.now())
 
 
 def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginStatus:

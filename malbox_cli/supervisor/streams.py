@@ -8,6 +8,7 @@ from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import open_regular_file
 from malbox_cli.supervisor.actions import SendTask, StoreFile, StorePiece
 from malbox_cli.supervisor.events import Event, ResponsesBroken, SendFailed, TaskSaid
+from malbox_cli.supervisor.log_hub import Say
 from plugin_runtime.errors import ProtocolError, TransportError, UnknownValue
 from plugin_runtime.ports.base import ResponseStream, SupervisorPorts
 from plugin_runtime.wire.chunks import Reassembler
@@ -60,7 +61,7 @@ class TaskStreams:
         ports: SupervisorPorts,
         writer: ResultWriter,
         handle: Callable[[Event], None],
-        say: Callable[[str, str], None],
+        say: Say,
     ) -> None:
         self._ports = ports
         self._writer = writer

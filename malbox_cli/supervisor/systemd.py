@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from systemd_watchdog.systemd_watchdog import WatchDog
@@ -54,7 +54,7 @@ class Systemd:
             self.next_beat = self._next_sign = 0.0
 
     @classmethod
-    def of_environment(cls, say: Callable[[str, str], None]) -> "Systemd":
+    def of_environment(cls, say: Callable[[Literal["warning"], str], None]) -> "Systemd":
         """Return the way to the systemd that started this process.
 
         Args:

@@ -214,13 +214,13 @@ class Place:
         return running
 
     @contextmanager
-    def up(self, manifest: Path, *arguments: object, **more: Any) -> Iterator[Running]:
-        """Have `malbox up` run during a block, and stop it with `malbox down`."""
+    def up(self, manifest: Path, *arguments: object, code: int = 0, **more: Any) -> Iterator[Running]:
+        """Have `malbox up` run during a block, and stop it with `malbox down`; it ends with `code`."""
         running = self.start_up(manifest, *arguments, **more)
         yield running
         down = self.malbox("down", "-f", manifest)
         assert down.code == 0, down
-        assert running.wait(20).code == 0, running.err
+        assert running.wait(20).code == code, running.err
 
     def processes(self) -> list[psutil.Process]:
         """Return the living processes of this place, wherever they are."""

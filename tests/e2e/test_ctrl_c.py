@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -50,6 +51,7 @@ def test_the_third_one_ends_malbox_and_the_rest_goes_without_it(place: Place) ->
         terminal.running.signal(signal.SIGSTOP)
         eventually(lambda: is_stopped(terminal.running.pid), "it stands still")
         terminal.type(CTRL_C)
+        eventually(lambda: is_pending(terminal.running.pid, signal.SIGINT), "the second one has come")
         terminal.running.signal(signal.SIGTERM)
         terminal.running.signal(signal.SIGCONT)
 
@@ -76,7 +78,9 @@ def test_a_run_is_stopped_or_killed(place: Place, signs: int) -> None:
 def test_a_signal_while_it_is_being_taken_apart_changes_nothing(place: Place) -> None:
     with Terminal(place, "up", "-f", place.manifest("echo")) as terminal:
         terminal.wait_for("READY")
-        echo, guardian = sorted(place.children_of(terminal.running.pid), key=leads_a_plugin, reverse=True)
+        children = place.children_of(terminal.running.pid)
+        [echo] = [pid for pid in children if runs(pid, "main.py")]
+        [guardian] = [pid for pid in children if runs(pid, "guardian")]
         # It is waited for at the end, for a second.
         os.kill(guardian, signal.SIGSTOP)
         terminal.type(CTRL_C)
@@ -88,8 +92,13 @@ def test_a_signal_while_it_is_being_taken_apart_changes_nothing(place: Place) ->
     assert "Traceback" not in terminal.shown
 
 
-def leads_a_plugin(pid: int) -> bool:
-    return any(part.endswith("main.py") for part in psutil.Process(pid).cmdline())
+def is_pending(pid: int, number: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("ShdPnd:")[2].split()[0], 16) >> (number - 1) & 1)
+
+
+def runs(pid: int, program: str) -> bool:
+    return any(program in part for part in psutil.Process(pid).cmdline())
 
 
 Moment = Callable[[Place, Running], object]

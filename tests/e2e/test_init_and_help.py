@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from e2e_harness import PLUGINS, REPOSITORY, Place
 
-COMMANDS = ["check", "down", "init", "run", "send-task", "status", "up"]
+COMMANDS = [
+    *("check", "down", "events", "init", "logs", "reload", "restart", "run", "send-task", "start", "status", "stop"),
+    *("up", "wait"),
+]
 
 
 def test_init_writes_a_manifest_that_runs_at_once(place: Place) -> None:

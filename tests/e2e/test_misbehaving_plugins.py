@@ -150,7 +150,7 @@ def test_rubbish_on_standard_output_reaches_the_terminal_escaped_and_cut(place: 
 def test_a_handler_that_ignores_a_cancel_is_killed_and_the_plugin_comes_back(place: Place) -> None:
     stuck = {"path": str(PLUGINS / "ignores_cancel")}
     manifest = place.manifest("echo", python=stuck, c=stuck)
-    with place.up(manifest):
+    with place.up(manifest, code=1) as supervisor:
         before = {row["id"]: row["pid"] for row in place.status(manifest)["plugins"]}
         limit = ("--timeout", "0.2", place.sample())
         tasks = {
@@ -169,6 +169,7 @@ def test_a_handler_that_ignores_a_cancel_is_killed_and_the_plugin_comes_back(pla
             assert row["restarts"] == 1
             assert place.send(manifest, how, place.sample()).code == 0
         assert_the_echo_beside_it_is_whole(place, manifest)
+    assert "was killed because its task had to end, and did not within 5s (it was started again once)" in supervisor.err
 
 
 def test_a_plugin_that_ignores_every_request_to_stop_is_killed_after_stop_timeout(place: Place) -> None:
@@ -180,8 +181,12 @@ def test_a_plugin_that_ignores_every_request_to_stop_is_killed_after_stop_timeou
 
     assert down.code == 0
     assert 0.6 <= time.monotonic() - began < 20
-    assert supervisor.popen.wait(20) == 0
-    assert "killing it" in supervisor.err
+    done = supervisor.wait(20)
+    assert done.code == 1
+    assert "killing it" in done.err
+    assert done.err.splitlines()[-1].endswith(
+        "plugin ignores_term was killed because it did not end within 600ms (stop_timeout)"
+    )
     assert "echo: stopped" in supervisor.err
 
 

@@ -1,63 +1,58 @@
-"""What the plugins' processes print, and their end."""
+"""What the plugins' processes print, their end, and the end of what they leave."""
 
 import fcntl
 import os
-import resource
 import select
+import signal
 import sys
 import termios
 from collections.abc import Iterator
-from pathlib import Path
-from typing import cast
 
 import pytest
+from process_rig import Rig, is_gone, open_rig, python, wait_until
 
-from malbox_cli.manifest.specs import PluginSpec
-from malbox_cli.supervisor.children import Children
-from malbox_cli.supervisor.guard import Guard
-from malbox_cli.supervisor.output_pump import READ_BYTES, OutputPump
-from malbox_cli.supervisor.poller import Poller
+from malbox_cli.supervisor.exit_status import ExitStatus
+from malbox_cli.supervisor.output_pump import READ_BYTES
+from malbox_cli.supervisor.strays import stat_of
 
 LINES = 60_000
 """Empty ones, which are the most that a pipe can hold."""
 
+FORK = (
+    "import os, resource, signal, sys\n"
+    "def child(do, n=1):\n"
+    "    for _ in range(n):\n"
+    "        if not os.fork(): do(); os._exit(0)\n"
+)
+SLEEP = "signal.signal(15, signal.SIG_IGN); signal.pause()"
 
-class NoGuard:
-    """A guardian that is told and does nothing."""
-
-    def spawned(self, pid: int) -> None:
-        """Take note."""
-
-    def reaped(self, pid: int) -> None:
-        """Take note."""
-
-
-class Family:
-    """Children, and what they printed."""
-
-    def __init__(self) -> None:
-        self.poller = Poller()
-        self.lines: list[str] = []
-        self.children = Children(
-            self.poller,
-            cast(Guard, NoGuard()),
-            lambda *_: {},
-            OutputPump(self.poller, lambda _, line: self.lines.append(line)),
-            resource.getrlimit(resource.RLIMIT_NOFILE),
-        )
-
-    def start(self, code: str) -> int:
-        """Start a process that runs some Python; return the descriptor of what it prints."""
-        spec = PluginSpec(id="p", name="p", argv=(sys.executable, "-c", code), cwd=Path("/"))
-        return self.children.spawn(spec)[0].output
+LEAVING = {
+    "in its group": (f"def stay(): {SLEEP}\nchild(stay, 3)", 3),
+    "in a session of its own": (f"def stay(): os.setsid(); {SLEEP}\nchild(stay, 2)", 2),
+    "forked twice": (f"def stay(): {SLEEP}\ndef again(): os.setsid(); child(stay)\nchild(again)", 1),
+    "with nothing of its environment": (
+        f"def stay(): os.setsid(); os.execve(sys.executable, ['x', '-c', 'import signal; {SLEEP}'], {{}})\nchild(stay)",
+        1,
+    ),
+    "without a mark": (
+        (
+            f"def free(): resource.setrlimit(10, (-1, -1))\ndef stay(): free(); {SLEEP}\nchild(stay)\n"
+            f"def away(): free(); os.setsid(); {SLEEP}\nchild(away)"
+        ),
+        2,
+    ),
+    "below others that it left": (
+        f"def stay(): os.setsid(); {SLEEP}\ndef two(): os.setsid(); child(stay, 2); {SLEEP}\nchild(two, 3)",
+        9,
+    ),
+    "fifty of them": (f"def stay(): os.setsid(); {SLEEP}\nchild(stay, 50)", 50),
+}
 
 
 @pytest.fixture
-def family() -> Iterator[Family]:
-    family = Family()
-    yield family
-    family.children.kill_all()
-    family.poller.close()
+def rig() -> Iterator[Rig]:
+    with open_rig() as rig:
+        yield rig
 
 
 def waiting_in(pipe: int) -> int:
@@ -65,14 +60,118 @@ def waiting_in(pipe: int) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def test_a_flood_of_lines_has_its_share_of_a_turn_and_none_is_lost(family: Family) -> None:
-    output = family.start(f"import os, signal; os.write(1, b'\\n' * {LINES}); signal.pause()")
-    while waiting_in(output) < LINES:
-        assert select.select([output], [], [], 20)[0]
+def descendants(pid: int) -> set[int]:
+    """Return the living processes below one."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (stat := stat_of(int(name))) is not None and stat[0] != "Z":
+            parents[int(name)] = stat[1]
+    found: set[int] = set()
+    while more := {each for each, parent in parents.items() if parent in {pid, *found}} - found:
+        found |= more
+    return found
+
+
+def test_a_flood_of_lines_has_its_share_of_a_turn_and_none_is_lost(rig: Rig) -> None:
+    child, _ = rig.children.spawn(python(f"import os, signal; os.write(1, b'\\n' * {LINES}); signal.pause()"))
+    while waiting_in(child.output) < LINES:
+        assert select.select([child.output], [], [], 20)[0]
         os.sched_yield()
 
-    family.poller.dispatch()
+    rig.poller.dispatch()
 
-    assert len(family.lines) == READ_BYTES < LINES
-    family.children.kill_all()
-    assert len(family.lines) == LINES
+    assert len(rig.printed) == READ_BYTES < LINES
+    rig.children.kill_all()
+    assert rig.printed == b"\n" * LINES
+
+
+@pytest.mark.parametrize("how", LEAVING)
+def test_what_a_process_leaves_is_killed_with_it_and_counted(rig: Rig, how: str) -> None:
+    code, count = LEAVING[how]
+    before = descendants(os.getpid())
+    child, _ = rig.children.spawn(python(f"{FORK}{code}\nprint('up', flush=True); signal.pause()"))
+    rig.wait_for_line("up")
+    # The launcher is there too, and one that only forks is gone soon.
+    wait_until(lambda: len(descendants(os.getpid()) - before) == count + 1, f"{count} processes")
+    pids = descendants(os.getpid()) - before - {child.pid}
+
+    os.kill(child.pid, signal.SIGKILL)
+    assert rig.end_of().status == ExitStatus(None, signal.SIGKILL)
+    rig.turn_until(lambda: rig.said, "it is said how many were killed")
+
+    assert all(is_gone(pid) for pid in pids)
+    assert rig.strangers() == []
+    many = f"{count} processes" if count > 1 else "a process"
+    assert rig.said == [("warning", f"p: killed {many} that it had left")]
+
+
+def test_nothing_is_said_of_a_process_that_leaves_nothing_or_only_what_has_ended(rig: Rig) -> None:
+    rig.run(python(""))
+    rig.run(python(f"{FORK}child(os.getpid, 3); os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)"))
+    assert rig.said == []
+    assert rig.strangers() == []
+
+
+def test_what_another_plugin_has_is_left_alone(rig: Rig) -> None:
+    code = f"{FORK}def stay(): os.setsid(); {SLEEP}\ndef again(): os.setsid(); child(stay)\nchild(again); os.wait()\n"
+    rig.children.spawn(python(f"{code}print('up', flush=True); signal.pause()", id="q"))
+    rig.wait_for_line("up")
+    [adopted] = wait_until(rig.strangers, "it was adopted")
+
+    rig.run(python(""))
+    rig.children.look_after()
+
+    assert rig.strangers() == [adopted]
+    assert rig.said == []
+    rig.children.signal("q", signal.SIGKILL)
+    rig.end_of("q")
+    assert is_gone(adopted)
+
+
+def test_an_adopted_process_that_ends_by_itself_is_reaped_while_its_plugin_lives(rig: Rig) -> None:
+    rig.children.spawn(python(f"{FORK}child(lambda: child(os.getpid, 5)); print('up', flush=True); signal.pause()"))
+    rig.wait_for_line("up")
+    wait_until(lambda: len(rig.strangers()) == 5, "five were adopted")
+    wait_until(lambda: all((stat_of(pid) or " ")[0] == "Z" for pid in rig.strangers()), "they have ended")
+
+    rig.children.look_after()
+
+    assert rig.strangers() == []
+    assert rig.said == []
+
+
+def test_a_child_of_somebody_else_is_neither_killed_nor_reaped(rig: Rig) -> None:
+    ended, living = os.posix_spawn("/bin/true", ["true"], {}), os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
+    os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+
+    rig.run(python(""))
+    rig.children.look_after()
+    rig.children.kill_all()
+
+    assert os.waitpid(ended, 0) == (ended, 0)
+    assert os.waitpid(living, os.WNOHANG) == (0, 0)
+    os.kill(living, signal.SIGKILL)
+    os.waitpid(living, 0)
+
+
+def test_all_are_killed_and_nothing_of_the_run_is_left(rig: Rig) -> None:
+    for plugin_id in "pq":
+        stay = f"def stay(): os.setsid(); os.write(1, b'there\\n'); {SLEEP}"
+        rig.children.spawn(python(f"{FORK}{stay}\nchild(stay, 3); {SLEEP}", id=plugin_id))
+    rig.turn_until(lambda: rig.lines == ["there"] * 6, "all are there")
+
+    rig.children.kill_all()
+
+    assert rig.strangers() == []
+    assert sorted(text for _, text in rig.said) == [f"{each}: killed 3 processes that it had left" for each in "pq"]
+
+
+def test_a_signal_to_all_reaches_every_group(rig: Rig) -> None:
+    for plugin_id in "pq":
+        rig.children.spawn(python("import signal; print('up', flush=True); signal.pause()", id=plugin_id))
+    rig.turn_until(lambda: rig.lines == ["up", "up"], "both are up")
+
+    rig.children.signal_all(signal.SIGTERM)
+
+    rig.turn_until(lambda: len(rig.ended) == 2, "both have ended")
+    assert [rig.children.reap(each).status.signal for each in "pq"] == [signal.SIGTERM] * 2

@@ -1,9 +1,9 @@
 """The operator's terminal, which may stand still."""
 
 import io
+import json
 import os
 import pty
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,14 +12,25 @@ from typing import TextIO
 
 import pytest
 
+from malbox_cli.store.log_format import LogEntry, LogLevel
 from malbox_cli.supervisor import console as console_module
-from malbox_cli.supervisor.console import MAX_WAITING, Console
+from malbox_cli.supervisor.console import Console
+
+PATIENCE = 20.0
+
+
+def said(text: str, level: LogLevel = "info", plugin: str | None = None) -> LogEntry:
+    return LogEntry(1, plugin, level, f"{text}\n".encode())
+
+
+def printed(plugin: str, data: bytes) -> LogEntry:
+    return LogEntry(1, plugin, "output", data)
 
 
 @contextmanager
-def pipe() -> Iterator[tuple[int, TextIO]]:
+def pipe(encoding: str = "utf-8") -> Iterator[tuple[int, TextIO]]:
     reader, writer = os.pipe()
-    stream = os.fdopen(writer, "w", encoding="utf-8")
+    stream = os.fdopen(writer, "w", encoding=encoding)
     try:
         yield reader, stream
     finally:
@@ -27,43 +38,70 @@ def pipe() -> Iterator[tuple[int, TextIO]]:
         os.close(reader)
 
 
-def read_all(reader: int) -> list[str]:
+def read_now(reader: int) -> bytes:
     chunks = []
     os.set_blocking(reader, False)
     while True:
         try:
             chunks.append(os.read(reader, 1 << 16))
         except BlockingIOError:
-            return b"".join(chunks).decode().splitlines()
+            return b"".join(chunks)
 
 
-def test_a_line_has_its_time_who_said_it_and_the_text() -> None:
+def read_all(reader: int) -> list[str]:
+    return read_now(reader).decode().splitlines()
+
+
+def read_until(reader: int, end: bytes) -> bytes:
+    data = b""
+    give_up_at = time.monotonic() + PATIENCE
+    while end not in data:
+        assert time.monotonic() < give_up_at, data[-1000:]
+        data += read_now(reader)
+    return data
+
+
+def texts(lines: list[str]) -> list[str]:
+    return [line.partition(" ")[2] for line in lines]
+
+
+def test_everything_is_shown_in_its_order() -> None:
     with pipe() as (reader, stream):
         console = Console(quiet=False, stream=stream)
-        console.line("yara", "hello")
-        console.say("warning", "careful")
+        console.put(printed("yara", b"hello\nthere\n"))
+        console.put(said("careful", "warning"))
+        console.put(said("READY", plugin="yara"))
         console.close()
-        first, second = read_all(reader)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d yara \| hello", first)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d malbox \| careful", second)
-
-
-def test_what_is_said_cannot_do_anything_to_the_terminal_or_pass_for_another_line() -> None:
-    stream = io.StringIO()
-    console = Console(quiet=False, stream=stream)
-    console.say("error", "a\x1b[2Jb\n00:00:00 malbox | all is well")
-    console.close()
-    assert stream.getvalue().endswith("malbox | a\\x1b[2Jb\\n00:00:00 malbox | all is well\n")
+        assert texts(read_all(reader)) == [
+            "yara | hello", "yara | there", "malbox | careful", "malbox | yara: READY",
+        ]  # fmt: skip
 
 
 def test_quiet_leaves_out_what_is_only_information() -> None:
     stream = io.StringIO()
     console = Console(quiet=True, stream=stream)
-    console.say("info", "dull")
-    console.say("error", "bad")
-    console.line("p", "printed")
+    console.put(said("dull"))
+    console.put(said("bad", "error"))
+    console.put(printed("p", b"printed\n"))
     console.close()
-    assert [line.split(" | ")[1] for line in stream.getvalue().splitlines()] == ["bad", "printed"]
+    assert texts(stream.getvalue().splitlines()) == ["malbox | bad", "p | printed"]
+
+
+def test_a_stream_without_a_descriptor_gets_a_line_at_a_time() -> None:
+    class Lines(io.StringIO):
+        def __init__(self) -> None:
+            super().__init__()
+            self.writes: list[str] = []
+
+        def write(self, text: str) -> int:
+            self.writes.append(text)
+            return super().write(text)
+
+    stream = Lines()
+    console = Console(quiet=False, stream=stream)
+    console.put(printed("p", b"1\n2\n"))
+    console.close()
+    assert [text[-2:] for text in stream.writes] == ["1\n", "2\n"]
 
 
 @pytest.mark.parametrize("no_color", [False, True])
@@ -77,8 +115,8 @@ def test_there_are_colours_on_a_terminal_only_and_not_with_no_color(
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as stream:
         console = Console(quiet=False, stream=stream)
-        console.say("error", "bad")
-        console.line("a", "x")
+        console.put(said("bad", "error"))
+        console.put(printed("a", b"x\n"))
         console.close()
         text = os.read(ours, 4096).decode()
     os.close(ours)
@@ -86,58 +124,73 @@ def test_there_are_colours_on_a_terminal_only_and_not_with_no_color(
     assert ("\x1b[" in text) is not no_color
 
 
-def test_text_that_the_terminal_has_no_letters_for_is_escaped() -> None:
-    reader, writer = os.pipe()
-    with os.fdopen(writer, "w", encoding="ascii") as stream:
-        console = Console(quiet=False, stream=stream)
-        console.line("p", "ü")
+def test_json_is_an_object_a_line() -> None:
+    with pipe() as (reader, stream):
+        console = Console(quiet=False, stream=stream, log_format="json")
+        console.put(printed("yara", b"1\n2\n"))
+        console.put(said("stopping"))
         console.close()
-        assert read_all(reader)[0].endswith("| \\xfc")
-    os.close(reader)
+        rows = [json.loads(line) for line in read_all(reader)]
+    assert [(row["plugin"], row["level"], row["text"]) for row in rows] == [
+        ("yara", "output", "1"), ("yara", "output", "2"), (None, "info", "stopping"),
+    ]  # fmt: skip
 
 
-def test_a_terminal_that_stands_still_blocks_nobody_and_shows_how_many_lines_were_dropped() -> None:
+def test_raw_output_reaches_the_terminal_as_it_is() -> None:
+    with pipe() as (reader, stream):
+        console = Console(quiet=False, stream=stream, raw=True)
+        console.put(printed("p", b"\x1b[31m\xff\r\n"))
+        console.close()
+        assert os.read(reader, 4096).endswith(b" p | \x1b[31m\xff\r\n")
+
+
+def test_a_terminal_that_stands_still_blocks_nobody_and_shows_what_was_dropped_of_whom() -> None:
     with pipe() as (reader, stream):
         console = Console(quiet=False, stream=stream)
-        text = "x" * 100
+        block = b"%s\n" % (b"x" * 100) * 100
         sent = 0
-        while not console._dropped:  # the pipe is full, and so is the queue
-            console.line("p", text)
-            sent += 1
-        for _ in range(9):
-            console.line("p", text)
-            sent += 1
-        dropped = console._dropped
-        assert dropped >= 10
-        assert sent > MAX_WAITING
-        lines: list[str] = []
-        while len(lines) < sent - dropped:
-            lines += read_all(reader)
-        console.line("p", "after")
+        while "p" not in console._queue._dropped:  # the pipe is full, and so is the queue
+            console.put(printed("p", block))
+            sent += 100
+        console.put(printed("p", block))
+        console.put(printed("p", block))
+        console.put(printed("q", block))
+        sent += 200
+        console.put(said("still here", "warning"))
+        data = read_until(reader, b"| q: ")
         console.close()
-        rest = read_all(reader)
-    assert rest[0] == f"... {dropped} lines were dropped: the terminal did not take them"
-    assert rest[1].endswith("p | after")
-    assert len(rest) == 2
+        lines = (data + read_now(reader)).decode().splitlines()
+    shown = lines.count(lines[0])
+    assert shown < sent
+    assert shown == len([line for line in lines if line.endswith("x")])
+    assert texts(lines[shown:]) == [
+        "malbox | still here",
+        f"malbox | p: {sent - shown} lines were dropped: the terminal did not take them",
+        "malbox | q: 100 lines were dropped: the terminal did not take them",
+    ]
 
 
 def test_lines_that_were_dropped_last_are_counted_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = threading.Event()
+    gate, stands = threading.Event(), threading.Event()
 
     class Slow(io.StringIO):
         def write(self, text: str) -> int:
+            stands.set()
             gate.wait()
             return super().write(text)
 
-    monkeypatch.setattr(console_module, "MAX_WAITING", 3)
+    monkeypatch.setattr(console_module, "MAX_LINES", 3)
     stream = Slow()
     console = Console(quiet=False, stream=stream)
-    while not console._dropped:
-        console.line("p", "x")
-    console.line("p", "y")
+    console.put(printed("p", b"first\n"))
+    assert stands.wait(PATIENCE)
+    for number in range(5):
+        console.put(printed("p", b"%d\n" % number))
     gate.set()
     console.close()
-    assert stream.getvalue().splitlines()[-1].startswith("... 2 lines were dropped")
+    assert texts(stream.getvalue().splitlines())[1:] == [
+        "p | 0", "p | 1", "p | 2", "malbox | p: 2 lines were dropped: the terminal did not take them",
+    ]  # fmt: skip
 
 
 def test_close_gives_up_on_a_terminal_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,16 +198,24 @@ def test_close_gives_up_on_a_terminal_that_stands_still(monkeypatch: pytest.Monk
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         console = Console(quiet=False, stream=stream)
-        while not console._dropped:
-            console.line("p", "x" * 1000)
-        started = time.monotonic()
+        while "p" not in console._queue._dropped:
+            console.put(printed("p", b"x" * 10_000 + b"\n"))
         console.close()
-        assert time.monotonic() - started < 20  # and not for ever
         assert console._thread.is_alive()
         os.close(reader)  # now its writes fail, and it comes to its end
-        while console._thread.is_alive():
-            console._waiting.put(None)
-            console._thread.join(0.05)
+        console._thread.join(PATIENCE)
+        assert not console._thread.is_alive()
+
+
+def test_a_terminal_that_somebody_made_unable_to_wait_loses_nothing() -> None:
+    with pipe() as (reader, stream):
+        os.set_blocking(stream.fileno(), False)
+        console = Console(quiet=False, stream=stream)
+        for number in range(2000):
+            console.put(printed("p", b"%0100d\n" % number))
+        lines = read_until(reader, b"%0100d\n" % 1999).decode().splitlines()
+        console.close()
+    assert [int(line.rpartition(" ")[2]) for line in lines] == list(range(2000))
 
 
 def test_a_terminal_that_was_closed_is_no_error() -> None:
@@ -162,6 +223,6 @@ def test_a_terminal_that_was_closed_is_no_error() -> None:
     os.close(reader)
     with os.fdopen(writer, "w") as stream:
         console = Console(quiet=False, stream=stream)
-        console.say("error", "nobody reads this")
+        console.put(said("nobody reads this", "error"))
         console.close()
         assert not console._thread.is_alive()

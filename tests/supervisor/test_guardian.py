@@ -69,7 +69,7 @@ def run(runtime_folder: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def guard(run: Run) -> Iterator[Guard]:
-    guard = Guard(run.folder.path, run.folder.domain.prefix, run.folder.lock)
+    guard = Guard(run.folder.path, run.folder.domain.prefix, run.folder.lock, run.folder.nonce)
     yield guard
     guard.done()
 
@@ -231,7 +231,7 @@ def test_the_lock_is_held_until_everything_is_cleaned_up(run: Run, guard: Guard)
 
 
 def test_iceoryx2_s_own_domain_is_left_alone(run: Run) -> None:
-    guard = Guard(run.folder.path, "", run.folder.lock)
+    guard = Guard(run.folder.path, "", run.folder.lock, run.folder.nonce)
     die(guard).wait(20)
     assert run.shared.exists()
     assert not run.folder.path.exists()
@@ -246,7 +246,7 @@ def test_a_folder_with_an_odd_name_is_removed(tmp_path: Path) -> None:
     target.mkdir()
     (folder / "link").symlink_to(target)
     lock = os.open(folder / LOCK, os.O_RDWR)
-    guard = Guard(folder, "", lock)
+    guard = Guard(folder, "", lock, 1)
     die(guard).wait(20)
     guard.done()
     os.close(lock)
