@@ -26,6 +26,7 @@ PURE = (
     "malbox_cli/control/messages.py",
     "malbox_cli/control/news.py",
     "malbox_cli/control/records.py",
+    "malbox_cli/doctor/checks.py",
     "malbox_cli/manifest/assemble.py",
     "malbox_cli/manifest/cpus.py",
     "malbox_cli/manifest/dependencies.py",
