@@ -19,6 +19,7 @@ __all__ = ["Supervised", "open_supervised"]
 
 CLIENT = 0
 NO_CONFIG: Mapping[str, str] = {}
+NO_PLUGINS: Mapping[str, Mapping[str, str]] = {}
 PLUGINS = Path(__file__).parent / "plugins"
 
 
@@ -79,33 +80,45 @@ class Supervised:
 
 
 @contextmanager
-def open_supervised(plugin_id: str, parent: Path | None = None, log: TextIO | None = None) -> Iterator[Supervised]:
+def open_supervised(
+    plugin_id: str,
+    parent: Path | None = None,
+    log: TextIO | None = None,
+    beside: Mapping[str, Mapping[str, str]] = NO_PLUGINS,
+) -> Iterator[Supervised]:
     """Run a supervisor with the plugin of that name in `plugins/` for the length of a block.
 
     Args:
         plugin_id: The plugin.
         parent: Where to make the temporary folder of its state; by default where temporary folders are.
-        log: Where the supervisor's warnings and errors go; standard error by default.
+        log: Where what plugins print goes, and the supervisor's warnings and errors; standard error by default.
+        beside: Other plugins of `plugins/`, and the configuration of each.
     """
     with tempfile.TemporaryDirectory(prefix="malbox-benchmark-", dir=parent) as folder:
         sample = Path(folder, "sample")
         sample.write_bytes(b"sample")
-        program = (sys.executable, str(PLUGINS / f"{plugin_id}.py"))
-        spec = PluginSpec(id=plugin_id, name=plugin_id, argv=program, cwd=PLUGINS, task_timeout=None)
-        manifest = Manifest(path=Path(folder, "plugins.toml"), state_dir=Path(folder, "state"), plugins=(spec,))
+        specs = tuple(_spec(name, config) for name, config in {plugin_id: NO_CONFIG, **beside}.items())
+        manifest = Manifest(path=Path(folder, "plugins.toml"), state_dir=Path(folder, "state"), plugins=specs)
         supervised = Supervised(plugin_id, sample)
         console = Console(quiet=True, stream=log)
         log_hub = LogHub(console, Path(folder, "logs"))
         try:
             with open_session(
-                manifest, (spec,), domain=None, log=log_hub, emit=supervised.take, verbose=False
+                manifest, specs, domain=None, log=log_hub, emit=supervised.take, verbose=False
             ) as session:
                 supervised.session = session
                 session.reactor.handle(StartAsked())
-                session.reactor.run_until(lambda: session.machine.plugins[0].state is not PluginState.STARTING)
+                session.reactor.run_until(
+                    lambda: all(plugin.state is not PluginState.STARTING for plugin in session.machine.plugins)
+                )
                 yield supervised
                 session.reactor.handle(StopAsked("the benchmark is over"))
                 session.reactor.run_until(lambda: session.machine.has_ended)
         finally:
             log_hub.close()
             console.close()
+
+
+def _spec(name: str, config: Mapping[str, str]) -> PluginSpec:
+    program = (sys.executable, str(PLUGINS / f"{name}.py"))
+    return PluginSpec(id=name, name=name, argv=program, cwd=PLUGINS, config=config, task_timeout=None)

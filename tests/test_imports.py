@@ -51,6 +51,7 @@ PURE = (
     "malbox_cli/manifest/units.py",
     "malbox_cli/manifest/unsupported.py",
     "malbox_cli/output/log_text.py",
+    "malbox_cli/output/plan.py",
     "malbox_cli/output/report.py",
     "malbox_cli/output/text.py",
     "malbox_cli/store/log_format.py",

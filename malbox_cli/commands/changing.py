@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from malbox_cli.commands.common import load, owner_of
+from malbox_cli.commands.common import locate, owner_of
 from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_STOPPED, TO_BE_UP, follow, give_up_time, tell_of
 
 __all__ = ["change"]
@@ -27,7 +27,7 @@ def change(
 
     give_up_at = give_up_time(timeout)
     goal = TO_BE_STOPPED if what == "stop" else TO_BE_UP
-    with ControlClient(owner_of(load(manifest_path))) as client:
+    with ControlClient(owner_of(locate(manifest_path))) as client:
         try:
             plugin_ids = client.change(Changing(what, tuple(plugins)))
         except RequestDenied as error:

@@ -3,7 +3,8 @@
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,7 @@ from malbox_cli.output.text import safe
 from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
-    from malbox_cli.manifest.specs import Manifest, PluginSpec
+    from malbox_cli.manifest.specs import Location, Manifest, PluginSpec
     from malbox_cli.supervisor.ownership import Owner
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "chosen",
     "json_option",
     "load",
+    "locate",
     "manifest_option",
     "owner_of",
+    "require_plugins",
     "sample_path",
     "settings_option",
     "timeout_option",
@@ -49,10 +52,15 @@ class FollowCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Call each ``-f`` by its long name."""
         end = args.index("--") if "--" in args else len(args)
-        named = [
-            arg if arg != "-f" else "--manifest" if _is_file(following) else "--follow"
-            for arg, following in zip(args[:end], [*args[1:], ""], strict=False)
-        ]
+        named: list[str] = []
+        for arg, following in pairwise([*args[:end], ""]):
+            joined = arg[2:]  # as in -fplugins.toml and -fn
+            if not arg.startswith("-f"):
+                named.append(arg)
+            elif joined:
+                named += ["--manifest", joined] if _is_file(joined) else ["--follow", f"-{joined}"]
+            else:
+                named.append("--manifest" if _is_file(following) else "--follow")
         return super().parse_args(ctx, named + args[end:])
 
 
@@ -131,21 +139,40 @@ def load(path: Path) -> "Manifest":
     return load_manifest(path)
 
 
+def locate(path: Path) -> "Location":
+    """Return where the supervisor of a manifest is found; the manifest need not be right in all that it says.
+
+    Raises:
+        ManifestError: There is no such file, or no TOML in it.
+    """
+    from malbox_cli.manifest.load import locate as find
+
+    return find(path)
+
+
 def chosen(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec, ...]":
     """Return the plugins of these ids in the manifest's order; all of them for none.
 
     Raises:
         click.UsageError: The manifest has no such plugin.
     """
+    wanted = list(plugin_ids)
+    require_plugins(manifest.path, wanted, [spec.id for spec in manifest.plugins])
+    return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted)
+
+
+def require_plugins(manifest_path: Path, wanted: Iterable[str], known: Collection[str]) -> None:
+    """Check that a manifest has plugins.
+
+    Raises:
+        click.UsageError: It does not have one of them.
+    """
     from malbox_cli.manifest.suggest import did_you_mean
 
-    wanted = list(plugin_ids)
-    known = [spec.id for spec in manifest.plugins]
     for plugin_id in wanted:
         if plugin_id not in known:
             meant = did_you_mean(plugin_id, known) or f"; it has {', '.join(known)}"
-            raise click.UsageError(f"{manifest.path} has no plugin {plugin_id!r}{meant}")
-    return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted)
+            raise click.UsageError(f"{manifest_path} has no plugin {plugin_id!r}{meant}")
 
 
 def to_start(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec, ...]":
@@ -159,7 +186,7 @@ def to_start(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSp
     return with_dependencies(manifest, [spec.id for spec in chosen(manifest, plugin_ids)])
 
 
-def owner_of(manifest: "Manifest") -> "Owner":
+def owner_of(manifest: "Location") -> "Owner":
     """Return the manifest's supervisor.
 
     Raises:

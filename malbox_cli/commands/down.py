@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from malbox_cli.commands.common import load, manifest_option, owner_of, timeout_option
+from malbox_cli.commands.common import locate, manifest_option, owner_of, timeout_option
 
 __all__ = ["command"]
 
@@ -19,7 +19,7 @@ def command(ctx: click.Context, manifest_path: Path, timeout: float | None) -> N
     """Stop the supervisor of a manifest, and wait until nothing of it is left."""
     from malbox_cli.control.client import ControlClient
 
-    owner = owner_of(load(manifest_path))
+    owner = owner_of(locate(manifest_path))
     with ControlClient(owner) as client:
         stopped = client.stop(timeout)
     if not stopped:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import FollowCommand, json_option, load, manifest_option, owner_of
+from malbox_cli.commands.common import FollowCommand, json_option, locate, manifest_option, owner_of
 from malbox_cli.output.text import one_line
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def command(manifest_path: Path, *, follow: bool, as_json: bool) -> None:
     from malbox_cli.control.client import ControlClient
     from malbox_cli.control.news import SupervisorNews, news_fields
 
-    with ControlClient(owner_of(load(manifest_path))) as client:
+    with ControlClient(owner_of(locate(manifest_path))) as client:
         left = 0
         for news in client.watch():
             if isinstance(news, SupervisorNews):

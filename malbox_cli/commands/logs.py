@@ -121,11 +121,11 @@ def _check_names(manifest: "Manifest", folder: Path, names: Iterable[str]) -> No
     Raises:
         click.UsageError: One is not.
     """
+    from malbox_cli.manifest.specs import OWN_NAME
     from malbox_cli.manifest.suggest import did_you_mean
     from malbox_cli.store.log_file import log_names
-    from malbox_cli.store.log_writer import OWN_LOG
 
-    known = list(dict.fromkeys([*(plugin.id for plugin in manifest.plugins), *log_names(folder), OWN_LOG]))
+    known = list(dict.fromkeys([*(plugin.id for plugin in manifest.plugins), *log_names(folder), OWN_NAME]))
     for name in names:
         if not any(fnmatchcase(one, name) for one in known):
             meant = did_you_mean(name, known) or f"; there are {', '.join(known)}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from malbox_cli.commands.common import load, manifest_option, owner_of, timeout_option
+from malbox_cli.commands.common import locate, manifest_option, owner_of, timeout_option
 from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_STOPPED, TO_BE_UP, follow, give_up_time, tell_of
 
 __all__ = ["command"]
@@ -26,7 +26,7 @@ def command(ctx: click.Context, manifest_path: Path, timeout: float | None) -> N
     from plugin_runtime.errors import MalboxError
 
     give_up_at = give_up_time(timeout)
-    owner = owner_of(load(manifest_path))
+    owner = owner_of(locate(manifest_path))
     with ControlClient(owner) as client:
         try:
             done = client.reload()

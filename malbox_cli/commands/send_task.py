@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from malbox_cli.commands.common import (
-    chosen,
     json_option,
-    load,
+    locate,
     manifest_option,
     owner_of,
+    require_plugins,
     sample_path,
     settings_option,
     timeout_option,
@@ -56,9 +56,9 @@ def command(
     from malbox_cli.control.messages import Submitting
     from malbox_cli.output.printer import JsonPrinter, TextPrinter
 
-    manifest = load(manifest_path)
-    spec = chosen(manifest, [plugin])[0]
-    request = Submitting(spec.id, sample_path(sample), settings, timeout)
+    manifest = locate(manifest_path)
+    require_plugins(manifest.path, [plugin], manifest.plugin_ids)
+    request = Submitting(plugin, sample_path(sample), settings, timeout)
     with ControlClient(owner_of(manifest)) as client:
         printer: Printer = JsonPrinter() if as_json else TextPrinter()
         try:

@@ -1,15 +1,23 @@
 """`malbox status`."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import json_option, load, manifest_option, owner_of
+from malbox_cli.commands.common import json_option, locate, manifest_option, owner_of
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from malbox_cli.control.client import ControlClient
     from malbox_cli.control.messages import PluginStatus, SupervisorStatus
 
 __all__ = ["command"]
@@ -19,25 +27,61 @@ PIPED_WIDTH = 10_000
 """Columns where nobody looks: what reads the table from a pipe wants a line for each plugin."""
 LEAST_WIDTH = 80
 """Columns below which a terminal wraps the lines itself: in narrower ones a word would have a letter on each line."""
-STYLES = {"READY": "green", "FAILED": "bold red", "STARTING": "yellow", "STOPPING": "yellow"}
+STYLES = {
+    "READY": "green",
+    "DEGRADED": "bold yellow",
+    "FAILED": "bold red",
+    **dict.fromkeys(("STARTING", "STOPPING", "BACKOFF"), "yellow"),
+}
+WATCH_SECONDS = 1.0
 
 
 @click.command(epilog="Example: malbox status --json | jq '.plugins[].state'")
 @manifest_option
-@json_option("Print one JSON object.")
+@click.option("-w", "--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@json_option("Print one JSON object; with --watch one a line.")
 @click.pass_context
-def command(ctx: click.Context, manifest_path: Path, *, as_json: bool) -> None:
+def command(ctx: click.Context, manifest_path: Path, *, watch: bool, as_json: bool) -> None:
     """Show the plugins of a running supervisor; ends with 3 if one of them is not READY."""
     from malbox_cli.control.client import ControlClient
 
-    with ControlClient(owner_of(load(manifest_path))) as client:
-        status = client.status()
-    status = replace(status, plugins=tuple(map(_measured, status.plugins)))
+    with ControlClient(owner_of(locate(manifest_path))) as client:
+        if watch:
+            _watch(client, as_json=as_json)
+        status = _ask(client)
     if as_json:
         click.echo(json.dumps(status.as_json_object()))
     else:
-        _print_table(status)
+        console = _console()
+        console.print(_header(status), _table(status))
     ctx.exit(0 if all(plugin.state == "READY" for plugin in status.plugins) else EXIT_NOT_READY)
+
+
+def _watch(client: "ControlClient", *, as_json: bool) -> "NoReturn":
+    """Show how everything is, again and again, on a terminal in one place."""
+    from rich.console import Group
+    from rich.live import Live
+
+    if as_json:
+        while True:
+            click.echo(json.dumps(_ask(client).as_json_object()))
+            time.sleep(WATCH_SECONDS)
+    console = _console()
+    if not console.is_terminal:
+        while True:
+            status = _ask(client)
+            console.print(_header(status), _table(status))
+            time.sleep(WATCH_SECONDS)
+    with Live(console=console, auto_refresh=False, screen=True, vertical_overflow="crop") as live:
+        while True:
+            status = _ask(client)
+            live.update(Group(_header(status), _table(status)), refresh=True)
+            time.sleep(WATCH_SECONDS)
+
+
+def _ask(client: "ControlClient") -> "SupervisorStatus":
+    status = client.status()
+    return replace(status, plugins=tuple(map(_measured, status.plugins)))
 
 
 def _measured(plugin: "PluginStatus") -> "PluginStatus":
@@ -55,19 +99,27 @@ def _measured(plugin: "PluginStatus") -> "PluginStatus":
         return plugin
 
 
-def _print_table(status: "SupervisorStatus") -> None:
+def _console() -> "Console":
     from rich.console import Console
+
+    console = Console(highlight=False)
+    console.width = max(console.width, LEAST_WIDTH) if console.is_terminal else PIPED_WIDTH
+    return console
+
+
+def _header(status: "SupervisorStatus") -> "Text":
+    from rich.text import Text
+
+    from malbox_cli.output.text import human_duration
+
+    return Text(f"supervisor {status.pid}, up {human_duration(status.uptime)}, domain {status.domain}", style="dim")
+
+
+def _table(status: "SupervisorStatus") -> "Table":
     from rich.table import Table
 
     from malbox_cli.output.text import human_duration, human_size, safe
 
-    console = Console(highlight=False)
-    console.width = max(console.width, LEAST_WIDTH) if console.is_terminal else PIPED_WIDTH
-    console.print(
-        f"supervisor {status.pid}, up {human_duration(status.uptime)}, domain {status.domain}",
-        style="dim",
-        markup=False,
-    )
     table = Table(box=None, pad_edge=False)
     for heading in ("PLUGIN", "STATE", "PID", "UP", "RESTARTS", "MEMORY", "CPU", "TASKS", "REASON"):
         table.add_column(heading, overflow="fold")
@@ -86,4 +138,4 @@ def _print_table(status: "SupervisorStatus") -> None:
             done,
             safe(plugin.reason).replace("[", r"\["),
         )
-    console.print(table)
+    return table

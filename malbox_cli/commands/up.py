@@ -1,5 +1,8 @@
 """`malbox up`."""
 
+import json
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,24 +11,26 @@ import click
 from malbox_cli.commands.common import load, manifest_option, to_start, verbose_option
 
 if TYPE_CHECKING:
-    from malbox_cli.supervisor.verdict import ExitOn
-
-if TYPE_CHECKING:
     from malbox_cli.supervisor.console import LogFormat
+    from malbox_cli.supervisor.verdict import ExitOn
 
 __all__ = ["command"]
 
 
-@click.command(epilog="Example: malbox up -f plugins.toml")
+@click.command(epilog="Example: malbox up -f plugins.toml --detach")
 @manifest_option
+@click.option("-d", "--detach", is_flag=True, help="Go on in the background; return once all plugins are READY.")
+@click.option("--dry-run", is_flag=True, help="Start nothing; print what would be started, secrets hidden.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object.")
 @click.option(
     "--exit-on",
     type=click.Choice(["failure", "any", "never"]),
     help="Stop all once a plugin has failed, or any has ended, or not even when none runs any more.",
 )
-@verbose_option
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="JSON is one object a line.")
 @click.option("--raw", is_flag=True, help="Show what the plugins print as it is, terminal escapes included.")
+@click.option("--silent", is_flag=True, hidden=True, help="Show nothing of what goes to the logs on disk anyway.")
+@verbose_option
 @click.argument("plugins", nargs=-1, metavar="[PLUGIN]...")
 @click.pass_context
 def command(
@@ -35,23 +40,47 @@ def command(
     exit_on: "ExitOn | None",
     log_format: "LogFormat",
     *,
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
     raw: bool,
+    silent: bool,
     verbose: bool,
 ) -> None:
     """Run the plugins of a manifest, or only those named and what they come after, in the foreground until stopped.
 
     The first Ctrl-C (or SIGTERM, SIGHUP) stops them in order, the second kills them, the third ends malbox alone.
+    Ends with 1 if a plugin failed or was killed, and says which; with 128 + n if it ends because of one that died of
+    signal n.
     """
+    if raw and log_format == "json":
+        raise click.UsageError("--raw and --log-format json exclude each other: JSON has its own escapes")
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run; what plugins print is JSON with --log-format json")
+    if detach and dry_run:
+        raise click.UsageError("--detach and --dry-run exclude each other")
+    manifest = load(manifest_path)
+    specs = to_start(manifest, plugins)
+    if dry_run:
+        from malbox_cli.output.plan import plan_as_json, plan_as_text
+
+        click.echo(json.dumps(plan_as_json(specs, os.environ)) if as_json else plan_as_text(specs, os.environ))
+        return
+    if detach:
+        from malbox_cli.commands.detaching import detach as start_detached
+
+        arguments = ["--manifest", str(manifest.path)]
+        arguments += ["--exit-on", exit_on] if exit_on else []
+        arguments += ["--verbose"] if verbose else []
+        ctx.exit(start_detached(manifest, [*arguments, "--", *plugins]))
+
     from malbox_cli.supervisor.console import Console
     from malbox_cli.supervisor.serve import serve
 
-    if raw and log_format == "json":
-        raise click.UsageError("--raw and --log-format json exclude each other: JSON has its own escapes")
-    manifest = load(manifest_path)
-    console = Console(quiet=False, log_format=log_format, raw=raw, plugins=[plugin.id for plugin in manifest.plugins])
-    try:
-        specs = to_start(manifest, plugins)
+    ids = [plugin.id for plugin in manifest.plugins]
+    with ExitStack() as stack:
+        stream = stack.enter_context(open(os.devnull, "w", encoding="utf-8")) if silent else None
+        console = Console(quiet=False, stream=stream, log_format=log_format, raw=raw, plugins=ids)
+        stack.callback(console.close)
         code = serve(manifest, specs, console, chosen=plugins, exit_on=exit_on, verbose=verbose)
-    finally:
-        console.close()
     ctx.exit(code)

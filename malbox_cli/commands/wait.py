@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import NoSupervisor, load, manifest_option, owner_of, timeout_option
+from malbox_cli.commands.common import NoSupervisor, locate, manifest_option, owner_of, timeout_option
 from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_READY, follow, give_up_time, tell_of
 
 if TYPE_CHECKING:
-    from malbox_cli.manifest.specs import Manifest
+    from malbox_cli.manifest.specs import Location
     from malbox_cli.supervisor.ownership import Owner
 
 __all__ = ["command"]
@@ -33,7 +33,7 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], t
     from malbox_cli.control.client import ControlClient
     from malbox_cli.manifest.select import NoSuchPlugin, matching
 
-    manifest = load(manifest_path)
+    manifest = locate(manifest_path)
     give_up_at = give_up_time(timeout)
     with ControlClient(_owner(manifest, give_up_at)) as client:
         wanted = None
@@ -49,7 +49,7 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], t
     ctx.exit(EXIT_TIMEOUT if followed.waiting else 0)
 
 
-def _owner(manifest: "Manifest", give_up_at: float | None) -> "Owner":
+def _owner(manifest: "Location", give_up_at: float | None) -> "Owner":
     """Return the manifest's supervisor; with a time limit it may still be about to come.
 
     Raises:

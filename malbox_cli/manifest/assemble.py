@@ -10,7 +10,7 @@ from malbox_cli.manifest.findings import Findings, problems_of
 from malbox_cli.manifest.host import Host, hold_against
 from malbox_cli.manifest.manifest_file import PluginTable, parse_manifest_file
 from malbox_cli.manifest.plugin_file import PluginFile, parse_plugin_file
-from malbox_cli.manifest.specs import Manifest, PluginSpec, Problem
+from malbox_cli.manifest.specs import Location, Manifest, ManifestError, PluginSpec, Problem
 from malbox_cli.manifest.table import shown_path
 from malbox_cli.manifest.toml_text import MAX_BYTES, read_text, read_toml
 
@@ -65,6 +65,21 @@ class Reader:
             )
         problems = (*problems_of(self._shown, text, findings.found), *self._problems_below)
         return (None if any(problem.severity == "error" for problem in problems) else manifest), problems
+
+    def locate(self) -> Location:
+        """Return where the manifest's supervisor is found.
+
+        Raises:
+            ManifestError: There is no such file, or no TOML in it.
+        """
+        findings = Findings()
+        data = self._data(findings)
+        text, document = read_toml(data, findings) if data is not None else ("", None)
+        if document is None:
+            raise ManifestError(problems_of(self._shown, text, findings.found))
+        read = parse_manifest_file(document, Findings())  # what else is wrong keeps nobody from finding it
+        plugin_ids = tuple(table.id for table in read.plugins)
+        return Location(path=self._path, state_dir=self._base / read.state_dir, plugin_ids=plugin_ids)
 
     def read_plugin(self, table: PluginTable) -> tuple[PluginSpec | None, tuple[Problem, ...]]:
         """Return what one table of a manifest, which need not be written yet, would run, and every problem with it."""

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.manifest.table import Table, shown
 from plugin_runtime.environment import SET_BY_SUPERVISOR
 
-__all__ = ["ESSENTIAL", "inherited", "read_inherit_env", "refuse_env_name"]
+__all__ = ["ESSENTIAL", "environment_of", "inherited", "read_inherit_env", "refuse_env_name"]
 
 ESSENTIAL = (
     *("PATH", "LD_LIBRARY_PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR"),
@@ -33,6 +34,18 @@ def inherited(environ: Mapping[str, str], inherit: Literal[True] | tuple[str, ..
         return theirs
     wanted = re.compile("|".join(".*".join(map(re.escape, name.split("*"))) for name in inherit), re.DOTALL)
     return {name: value for name, value in theirs.items() if inherit and wanted.fullmatch(name)}
+
+
+def environment_of(spec: PluginSpec, environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a plugin's process.
+
+    Args:
+        spec: The plugin.
+        environ: The environment that malbox has.
+        variables: What the supervisor tells the plugin; it goes before everything else.
+    """
+    # Without it a Python plugin's prints would be seen when it ends, or never where it is killed.
+    return {"PYTHONUNBUFFERED": "1", **inherited(environ, spec.inherit_env), **spec.env, **variables}
 
 
 def read_inherit_env(table: Table) -> Literal[True] | tuple[str, ...]:

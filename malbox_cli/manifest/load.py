@@ -14,7 +14,7 @@ from malbox_cli.manifest.dotenv_text import read_dotenv
 from malbox_cli.manifest.files import Kind, Look
 from malbox_cli.manifest.host import Host
 from malbox_cli.manifest.manifest_file import PluginTable
-from malbox_cli.manifest.specs import Manifest, ManifestError, PluginSpec, Problem
+from malbox_cli.manifest.specs import Location, Manifest, ManifestError, PluginSpec, Problem
 
 __all__ = ["Disk", "check_manifest", "check_plugin_folder", "load_manifest", "this_host"]
 
@@ -87,6 +87,20 @@ def load_manifest(path: Path) -> Manifest:
     if manifest is None:
         raise ManifestError(tuple(problem for problem in problems if problem.severity == "error"))
     return manifest
+
+
+def locate(path: Path) -> Location:
+    """Return where the supervisor of a manifest is found. The plugins, their folders and programs are not looked at.
+
+    A supervisor has to be found too when its manifest was changed, and what was changed is wrong.
+
+    Raises:
+        ManifestError: There is no such file, or no TOML in it.
+    """
+    try:
+        return _reader(path, path.absolute()).locate()
+    except OSError as error:
+        raise ManifestError(check_manifest(path)[1]) from error
 
 
 def check_manifest(path: Path) -> tuple[Manifest | None, tuple[Problem, ...]]:

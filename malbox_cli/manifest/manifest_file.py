@@ -8,7 +8,7 @@ from malbox_cli.manifest.dependencies import check_dependencies
 from malbox_cli.manifest.findings import Findings
 from malbox_cli.manifest.lifetime import Lifetime, read_lifetime
 from malbox_cli.manifest.process_keys import ProcessKeys, read_process_keys
-from malbox_cli.manifest.specs import DEFAULT_STATE_DIR, DEFAULT_STOP_TIMEOUT
+from malbox_cli.manifest.specs import DEFAULT_STATE_DIR, DEFAULT_STOP_TIMEOUT, OWN_NAME
 from malbox_cli.manifest.table import Table, describe, shown
 from malbox_cli.manifest.unsupported import keys_not_supported, refuse_what_is_not_supported
 from plugin_runtime.wire.names import is_plugin_id
@@ -112,6 +112,9 @@ def _plugins(plugins: Table, findings: Findings) -> tuple[PluginTable, ...]:
                 f"{shown(plugin_id)} cannot be a plugin's id, which has 1 to {MAX_ID_LENGTH} of the characters"
                 " A-Z, a-z, 0-9, _ and -; rename the table"
             )
+            findings.error(("plugins", plugin_id), message)
+        elif plugin_id == OWN_NAME:
+            message = "is what malbox calls itself in the logs, so no plugin can be called so; rename the table"
             findings.error(("plugins", plugin_id), message)
         read.append(_plugin(plugin_id, Table(value, ("plugins", plugin_id), findings), findings))
     check_dependencies({table.id: table.lifetime.after for table in read}, plugins.data, findings)

@@ -9,6 +9,7 @@ from pathlib import Path
 import tomli_w
 
 from malbox_cli.manifest.manifest_file import MAX_ID_LENGTH
+from malbox_cli.manifest.specs import OWN_NAME
 
 __all__ = ["FoundPlugin", "render_manifest"]
 
@@ -74,7 +75,7 @@ def render_manifest(plugins: Sequence[FoundPlugin], manifest_folder: Path) -> st
     if not any(not plugin.fault for plugin in plugins):
         raise ValueError("There is no plugin to write into a manifest: it has to name at least one that can be run.")
     parts = [_HEAD]
-    taken: set[str] = set()
+    taken = {OWN_NAME}
     for plugin in plugins:
         path = os.path.relpath(plugin.folder, manifest_folder)
         if plugin.fault:

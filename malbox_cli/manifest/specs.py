@@ -14,8 +14,10 @@ __all__ = [
     "DEFAULT_STATE_DIR",
     "DEFAULT_STOP_TIMEOUT",
     "DEFAULT_TASK_TIMEOUT",
+    "OWN_NAME",
     "DeclaredResult",
     "Limits",
+    "Location",
     "Manifest",
     "ManifestError",
     "PluginSpec",
@@ -41,6 +43,9 @@ DEFAULT_STASH_THRESHOLD = 1 << 20
 
 DEFAULT_STATE_DIR = ".malbox"
 """The folder of the ledger, the results and the logs, below the manifest's."""
+
+OWN_NAME = "malbox"
+"""What malbox itself is called beside its plugins, in logs and on the terminal; so no plugin may be called so."""
 
 Severity = Literal["error", "note"]
 
@@ -157,6 +162,21 @@ class Manifest:
     def plugin(self, id: str) -> PluginSpec | None:  # noqa: A002 - the attribute it looks for is called so
         """Return the plugin of this id, None if there is none."""
         return next((spec for spec in self.plugins if spec.id == id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a manifest's supervisor is found, whatever else may be wrong with the manifest by now.
+
+    Attributes:
+        path: The manifest's file, absolute.
+        state_dir: The folder of the ledger, the results and the logs, absolute.
+        plugin_ids: The names of the plugins' tables.
+    """
+
+    path: Path
+    state_dir: Path
+    plugin_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 
+from malbox_cli.manifest.specs import OWN_NAME
 from malbox_cli.store.log_format import LogEntry, utc_time
 from malbox_cli.supervisor.log_lines import escaped, printable
 
@@ -13,6 +14,8 @@ COLOURS = (36, 32, 33, 35, 34, 96, 92, 95)
 LEVEL_COLOURS = {"warning": 33, "error": 31}
 OWN_COLOUR = 1
 PLAIN = b"\x1b[0m"
+HARMLESS = bytes((*b"\t\n", *range(0x20, 0x7F)))
+"""What can be shown as it is, in every encoding that a terminal may have; most lines have nothing else."""
 
 
 class LogText:
@@ -52,7 +55,7 @@ class LogText:
         data, end = entry.data.removesuffix(b"\n"), b"\n"
         if self._raw:
             end = PLAIN + b"\n" if self._colour else end
-        else:
+        elif data.translate(None, HARMLESS):
             data = self._encode(_printable(data))
         return prefix + data.replace(b"\n", end + prefix) + end
 
@@ -62,7 +65,7 @@ class LogText:
             text = f"{entry.plugin}: {text}"
         if entry.level in LEVEL_COLOURS:
             text = self._painted(text, LEVEL_COLOURS[entry.level])
-        return self._encode(f"{time} {self._painted('malbox', OWN_COLOUR)} | {text}\n")
+        return self._encode(f"{time} {self._painted(OWN_NAME, OWN_COLOUR)} | {text}\n")
 
     def _colour_of(self, plugin: str) -> int:
         return self._colours.setdefault(plugin, COLOURS[len(self._colours) % len(COLOURS)])
@@ -91,7 +94,7 @@ def log_json(entry: LogEntry) -> bytes:
 def _printable(lines: bytes) -> str:
     """Return lines as text that does nothing to a terminal, and has the same newlines."""
     text = lines.decode("utf-8", "backslashreplace")
-    # Most lines are, and looking at all of them at once is much faster than at each.
+    # Looking at all lines at once is much faster than at each.
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return "\n".join(escaped(line.removesuffix("\r")) for line in text.split("\n"))

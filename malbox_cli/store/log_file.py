@@ -14,6 +14,9 @@ MAX_FILE_BYTES = 10 << 20
 KEPT_FILES = 5
 """The one that is written and those before it: ``.log``, ``.log.1`` to ``.log.4``."""
 
+WRITE_BYTES = 128 << 10
+"""How much is written at once. It is not more because nobody else runs while it is put together."""
+
 SUFFIX = ".log"
 NAME = re.compile(r"([A-Za-z0-9_-]+)\.log")
 """Those of plugins and malbox's own."""
@@ -58,10 +61,11 @@ def append(folder: Path, name: str, blocks: Iterable[bytes]) -> tuple[int, OSErr
     try:
         room = 0
         for block in blocks:
-            if len(waiting) + len(block) > room:
-                if waiting:
-                    written += _write(folder, name, waiting)
-                    waiting.clear()
+            if waiting and len(waiting) + len(block) > min(room, WRITE_BYTES):
+                written += _write(folder, name, waiting)
+                room -= len(waiting)
+                waiting.clear()
+            if len(block) > room:
                 room = _room(folder, name, len(block))
             waiting += block
         if waiting:

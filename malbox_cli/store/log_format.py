@@ -74,6 +74,7 @@ def to_block(entry: LogEntry) -> bytes:
 
 def entries_from(plugin: str | None, lines: list[bytes]) -> Iterator[LogEntry]:
     """Yield the entries of lines on disk, without their newlines; what is no entry is passed over."""
+    last_time, at = b"", 0
     for line in lines:
         time, sign, text = line[:TIME_BYTES], line[TIME_BYTES:SIGN_END], line[SIGN_END:]
         level: LogLevel = "output"
@@ -85,9 +86,11 @@ def entries_from(plugin: str | None, lines: list[bytes]) -> Iterator[LogEntry]:
             level = own
         elif sign not in SIGNS:
             continue
-        try:
-            at = (datetime.fromisoformat(time.decode("ascii")) - EPOCH) // MICROSECOND
-        except (ValueError, TypeError):  # a line that a full disk cut; a time without a zone
-            continue
+        if time != last_time:  # those that came together have one time
+            try:
+                at = (datetime.fromisoformat(time.decode("ascii")) - EPOCH) // MICROSECOND
+            except (ValueError, TypeError):  # a line that a full disk cut; a time without a zone
+                continue
+            last_time = time
         if 0 <= at <= LATEST:
             yield LogEntry(at, plugin, level, text if sign == NOT_ENDED else text + b"\n")

@@ -5,14 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from malbox_cli.manifest.specs import OWN_NAME
 from malbox_cli.store.log_file import append, log_path
 from malbox_cli.store.log_format import LogEntry, to_block
 from malbox_cli.store.log_queue import LogQueue, count_of_lines
 
-__all__ = ["OWN_LOG", "LogWriter"]
-
-OWN_LOG = "malbox"
-"""The log of what malbox says of itself; no plugin may be called so."""
+__all__ = ["LogWriter"]
 
 MAX_BYTES = 8 << 20
 MAX_LINES = 200_000
@@ -55,7 +53,7 @@ class LogWriter:
 
     def _run(self) -> None:
         while True:
-            entries = self._queue.take(self._pause if self._lost else None)
+            entries = self._queue.take(max(0.0, self._try_again_at - time.monotonic()) if self._lost else None)
             self._write(entries)
             if not entries and self._queue.is_closed:
                 return
@@ -82,7 +80,7 @@ class LogWriter:
         if lost:
             text = f"{count_of_lines(lost)} lost: {self._error}\n"
             entries = [LogEntry(time.time_ns() // 1000, plugin, "warning", text.encode()), *entries]
-        name = plugin or OWN_LOG
+        name = plugin or OWN_NAME
         written, error = append(self._folder, name, map(to_block, entries))
         if error is None:
             return

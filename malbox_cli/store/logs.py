@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from malbox_cli.manifest.specs import OWN_NAME
 from malbox_cli.store.log_file import log_names
 from malbox_cli.store.log_format import LogEntry
 from malbox_cli.store.log_reader import LogReader
-from malbox_cli.store.log_writer import OWN_LOG
 
 __all__ = ["Logs"]
 
@@ -48,7 +48,7 @@ class Logs:
         """Open the logs that have come since; return whether there are any by now."""
         for name in log_names(self._folder):
             if name not in self._readers and any(fnmatchcase(name, pattern) for pattern in self._patterns):
-                reader = LogReader(self._folder, name, None if name == OWN_LOG else name)
+                reader = LogReader(self._folder, name, None if name == OWN_NAME else name)
                 self._readers[name] = self._stack.enter_context(reader)
         return bool(self._readers)
 

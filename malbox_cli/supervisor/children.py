@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from malbox_cli.manifest.environment import inherited
+from malbox_cli.manifest.environment import environment_of
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.cgroups import Cgroups, kill_group, remove
 from malbox_cli.supervisor.exit_status import ExitStatus
@@ -116,7 +116,7 @@ class Children:
             SpawnError: It could not be started.
         """
         instance = secrets.token_hex(8)
-        environment = _environment_of(spec, self._variables(spec, instance))
+        environment = environment_of(spec, os.environ, self._variables(spec, instance))
         settings = settings_of(spec.limits, self._descriptor_limits, lambda number: resource.getrlimit(number)[1])
         kills_before = kills_for_memory()
         group = self._make_group(spec)
@@ -215,9 +215,3 @@ class Children:
         if self._launcher.pid is not None:
             kept.add(self._launcher.pid)
         return kept
-
-
-def _environment_of(spec: PluginSpec, variables: Mapping[str, str]) -> Mapping[str, str]:
-    """Return all of the environment of a plugin's process: `variables`, on top of ours and the manifest's."""
-    # Without it a Python plugin's prints would be seen when it ends, or never where it is killed.
-    return {"PYTHONUNBUFFERED": "1", **inherited(os.environ, spec.inherit_env), **spec.env, **variables}

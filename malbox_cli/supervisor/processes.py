@@ -23,6 +23,7 @@ __all__ = [
     "kill_child",
     "reap_ended",
     "reap_helper",
+    "spawn_detached",
     "spawn_helper",
     "stop_ourselves",
     "subreaper",
@@ -184,6 +185,33 @@ def stop_ourselves() -> None:
         signal.raise_signal(signal.SIGTSTP)
     finally:
         signal.signal(signal.SIGTSTP, handler)
+
+
+def spawn_detached(argv: Sequence[str], output: int) -> tuple[int, int]:
+    """Start a program in a session of its own that goes on when we end; return its pid and a pidfd.
+
+    Args:
+        argv: What to run.
+        output: Where its standard output and error go.
+
+    Raises:
+        SpawnError: It could not be started.
+    """
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            list(argv),
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setsid=True,
+        )
+        return pid, os.pidfd_open(pid)
+    except OSError as error:
+        raise SpawnError(f"cannot start {argv[0]}: {error.strerror}") from error
 
 
 def belongs_to(pid: int, session: int) -> bool:

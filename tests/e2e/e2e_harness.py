@@ -88,11 +88,11 @@ class Running:
     @property
     def out(self) -> str:
         """What it has printed so far."""
-        return self.out_file.read_text()
+        return self.out_file.read_text(errors="backslashreplace")
 
     @property
     def err(self) -> str:
-        return self.err_file.read_text()
+        return self.err_file.read_text(errors="backslashreplace")
 
     def signal(self, number: int) -> None:
         self.popen.send_signal(number)

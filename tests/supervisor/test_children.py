@@ -2,18 +2,22 @@
 
 import fcntl
 import os
+import secrets
 import select
 import signal
 import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from process_rig import Rig, is_gone, open_rig, python, wait_until
+from children_rig import Rig, is_gone, open_rig, python, wait_until
 
+from malbox_cli.supervisor import children, sweep
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.output_pump import READ_BYTES
 from malbox_cli.supervisor.strays import stat_of
+from malbox_cli.supervisor.sweep import Sweeper
 
 LINES = 60_000
 """Empty ones, which are the most that a pipe can hold."""
@@ -175,3 +179,75 @@ def test_a_signal_to_all_reaches_every_group(rig: Rig) -> None:
 
     rig.turn_until(lambda: len(rig.ended) == 2, "both have ended")
     assert [rig.children.reap(each).status.signal for each in "pq"] == [signal.SIGTERM] * 2
+
+
+def test_what_takes_its_time_to_end_is_finished_later_and_counted_whole(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "AT_ONCE_SECONDS", 0.0)
+    stay = f"def stay(): os.setsid(); os.write(1, b'there\\n'); {SLEEP}\ndef two(): child(stay, 2); stay()"
+    rig.children.spawn(python(f"{FORK}{stay}\nchild(two, 3); signal.pause()"))
+    rig.turn_until(lambda: rig.lines == ["there"] * 9, "all are there")
+    rig.children.signal("p", signal.SIGTERM)
+
+    rig.end_of()
+    assert rig.strangers()
+    rig.turn_until(lambda: rig.said, "it is said how many were killed")
+
+    assert rig.said == [("warning", "p: killed 9 processes that it had left")]
+    assert rig.strangers() == []
+
+
+def test_what_was_overlooked_is_ended_when_the_children_are_looked_after(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stay = f"def stay(): os.setsid(); os.write(1, b'there\\n'); {SLEEP}"
+    rig.children.spawn(python(f"{FORK}{stay}\nchild(stay, 2); signal.pause()"))
+    rig.turn_until(lambda: rig.lines == ["there"] * 2, "both are there")
+    rig.children.signal("p", signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(Sweeper, "sweep", lambda *_: None)
+        rig.end_of()
+    assert len(rig.strangers()) == 2
+
+    wait_until(lambda: rig.children.look_after() or not rig.strangers(), "they have ended")
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A group whose processes do not even mind SIGKILL while they are frozen."""
+    group = Path("/sys/fs/cgroup/freezer", f"mbt-{secrets.token_hex(6)}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"there is no freezer of version 1 that we may use: {error}")
+    (group / "freezer.state").write_text("FROZEN")
+    yield group
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), "nothing is in it")
+    group.rmdir()
+
+
+@pytest.mark.needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="freezes processes, which only root may")
+@pytest.mark.parametrize("whom", ["p", "what it left"])
+def test_what_the_kernel_does_not_let_go_of_keeps_nobody_waiting_for_ever(
+    rig: Rig, freezer: Path, monkeypatch: pytest.MonkeyPatch, whom: str
+) -> None:
+    monkeypatch.setattr(children, "LAST_SECONDS", 0.1)
+    monkeypatch.setattr(sweep, "AT_THE_END_SECONDS", 0.1)
+    code = f"{FORK}def stay(): os.setsid(); print(os.getpid(), flush=True); {SLEEP}\nchild(stay); {SLEEP}"
+    child, _ = rig.children.spawn(python(code))
+    rig.turn_until(lambda: rig.lines, "it is there")
+    frozen = child.pid if whom == "p" else int(rig.lines[0])
+    (freezer / "cgroup.procs").write_text(str(frozen))
+
+    rig.children.kill_all()
+
+    held = {
+        "p": ("error", f"p: process {frozen} does not die, the kernel holds it"),
+        "what it left": ("error", f"what plugins had left does not die, the kernel holds it: process {frozen}"),
+    }
+    assert held[whom] in rig.said
+    assert rig.strangers() == [frozen]
+    (freezer / "freezer.state").write_text("THAWED")
+    os.waitpid(frozen, 0)

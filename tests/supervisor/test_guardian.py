@@ -15,6 +15,7 @@ import pytest
 from malbox_cli.supervisor import guardian
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.run_folder import LOCK, RunFolder
+from malbox_cli.supervisor.strays import to_mark
 
 SHARED_MEMORY = Path("/dev/shm")
 SLEEPER = "import signal, sys; signal.signal(15, signal.SIG_IGN); print('up', flush=True); signal.pause()"
@@ -141,6 +142,15 @@ def test_what_a_plugin_has_in_its_group_ends_with_it(run: Run, guard: Guard) -> 
 def test_what_a_plugin_started_in_a_session_of_its_own_ends_too(run: Run, guard: Guard) -> None:
     stray = run.plugin(MALBOX_SUPERVISOR_PID=str(os.getpid()))
     other = run.plugin(MALBOX_SUPERVISOR_PID=f"{os.getpid()}0")
+    die(guard).wait(20)
+    assert stray.wait() == -signal.SIGKILL
+    assert other.poll() is None
+
+
+def test_what_has_the_run_s_mark_ends_whatever_its_environment_says(run: Run, guard: Guard) -> None:
+    mark = "import resource; resource.setrlimit(10, ({}, resource.getrlimit(10)[1]));"
+    stray = run.plugin(mark.format(to_mark(run.folder.nonce, 3)) + SLEEPER)
+    other = run.plugin(mark.format(to_mark(run.folder.nonce ^ 1, 3)) + SLEEPER)
     die(guard).wait(20)
     assert stray.wait() == -signal.SIGKILL
     assert other.poll() is None

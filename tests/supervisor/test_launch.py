@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process_rig import Rig, is_gone, open_rig, python, spec_of, wait_until
+from children_rig import Rig, is_gone, open_rig, python, spec_of, wait_until
 
 from malbox_cli.manifest.specs import Limits
 from malbox_cli.supervisor import launch
@@ -149,7 +149,7 @@ def test_without_room_for_a_mark_processes_start_all_the_same() -> None:
     # Only a process without privileges can be kept from raising its hard limit; its own is lowered for good.
     code = (
         "import os, resource, sys; resource.setrlimit(10, (5, 5))\n"
-        "from malbox_cli.supervisor.launch import Launcher; from process_rig import python\n"
+        "from malbox_cli.supervisor.launch import Launcher; from children_rig import python\n"
         "launcher = Launcher(77); child = launcher.spawn(python('pass'), {}, []); os.waitpid(child.pid, 0)\n"
         "launcher.close()"
     )
@@ -166,7 +166,7 @@ def test_without_room_for_a_mark_processes_start_all_the_same() -> None:
 
 def test_a_process_ends_with_us_even_where_nobody_is_left_to_kill_it() -> None:
     code = (
-        "import os, signal\nfrom malbox_cli.supervisor.launch import Launcher; from process_rig import python\n"
+        "import os, signal\nfrom malbox_cli.supervisor.launch import Launcher; from children_rig import python\n"
         "launcher = Launcher(77)\n"
         "child = launcher.spawn(python('import signal; signal.signal(15, signal.SIG_IGN); signal.pause()'), {}, [])\n"
         "print(child.pid, launcher.pid, flush=True); signal.pause()"

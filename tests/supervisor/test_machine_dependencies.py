@@ -48,9 +48,8 @@ def test_one_that_failed_skips_those_after_it_with_the_reason() -> None:
     task = history.task("c")
     history.exited("a", code=4)
     assert history.state("b") is PluginState.FAILED
-    assert (
-        history.plugin("b").reason
-        == "was not started: it comes after a, which is FAILED: exited with code 4 before it was ready"
+    assert history.plugin("b").reason.startswith(
+        "was not started: it comes after a, which is FAILED: exited with code 4 before it was ready"
     )
     assert history.plugin("c").reason.startswith("was not started: it comes after b, which is FAILED: was not started:")
     assert "plugin c was not started" in (history.ended[task].error or "")

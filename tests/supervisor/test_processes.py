@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
-from process_rig import python
+from children_rig import python
 
 from malbox_cli.supervisor import launch, processes
 from malbox_cli.supervisor.exit_status import ExitStatus

@@ -11,7 +11,7 @@ from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.actions import Action, AskHealth, AskStop
-from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.children import Children, Ending
 from malbox_cli.supervisor.events import Beat, Event, HealthSaid, ProcessExited, StartAsked
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
@@ -50,7 +50,7 @@ class Rig:
         self.slots = HeartbeatSlots()
         self.said: list[str] = []
         self.exchange = MemoryExchange()
-        self.children = SimpleNamespace(kill_all=lambda: None, get=lambda _: None, **children)
+        self.children = SimpleNamespace(kill_all=lambda: None, get=lambda _: None, look_after=lambda: None, **children)
         reader = SimpleNamespace(close=self.noting("samples"))
         writer = SimpleNamespace(close=self.noting("results"))
         poller = Poller()
@@ -99,7 +99,7 @@ def stack() -> Iterator[ExitStack]:
 def rig(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Rig:
     cwd = tmp_path_factory.getbasetemp()
     specs = tuple(PluginSpec(id=id_, name=id_, argv=("/bin/true",), cwd=cwd) for id_ in ("a", "b"))
-    rig = Rig(stack, specs, reap=lambda _: (7, ExitStatus(0, None)))
+    rig = Rig(stack, specs, reap=lambda _: Ending(7, ExitStatus(0, None)))
     stack.callback(rig.close)
     return rig
 

@@ -181,6 +181,20 @@ def test_leftovers_are_the_folders_of_runs_and_nothing_else(base: Path) -> None:
         path.rmdir()
 
 
+@pytest.mark.parametrize("domain", [None, "lab"], ids=["own", "named"])
+def test_what_a_dead_run_left_running_is_ended_before_the_next_begins(base: Path, domain: str | None) -> None:
+    run = RunFolder.create(MANIFEST, domain)
+    os.close(run.lock)  # as its end does, which took the guardian with it
+    mark = "import resource; resource.setrlimit(10, ({} << 24, resource.getrlimit(10)[1]))"
+    with other_process(mark.format(run.nonce)) as stray, other_process(mark.format(run.nonce ^ 1)) as other:
+        next_run = RunFolder.create(MANIFEST, domain)
+        assert stray.wait(20) == -signal.SIGKILL
+        assert other.poll() is None
+    assert next_run.nonce != run.nonce
+    next_run.remove()
+    assert not base.exists()
+
+
 def test_leftovers_of_a_folder_that_is_gone_are_none(tmp_path: Path) -> None:
     assert remove_leftovers(tmp_path / "gone") == 0
 
