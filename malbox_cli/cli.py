@@ -12,6 +12,7 @@ __all__ = ["cli", "main"]
 # A command's module is imported when the command is used: `malbox --help` is to be quick.
 COMMANDS = {
     "check": "Read a manifest and print every problem in it.",
+    "doctor": "Say what is wrong with this machine, and clean up.",
     "down": "Stop the supervisor of a manifest.",
     "events": "Show how plugins stand, and what changes.",
     "init": "Write a manifest from the plugin folders that are there.",

@@ -26,6 +26,7 @@ PURE = (
     "malbox_cli/control/messages.py",
     "malbox_cli/control/news.py",
     "malbox_cli/control/records.py",
+    "malbox_cli/doctor/checks.py",
     "malbox_cli/manifest/assemble.py",
     "malbox_cli/manifest/cpus.py",
     "malbox_cli/manifest/dependencies.py",
@@ -74,6 +75,7 @@ PURE = (
     "malbox_cli/supervisor/plugins.py",
     "malbox_cli/supervisor/reload.py",
     "malbox_cli/supervisor/restart.py",
+    "malbox_cli/supervisor/service_status.py",
     "malbox_cli/supervisor/start_errors.py",
     "malbox_cli/supervisor/tasks.py",
     "malbox_cli/supervisor/verdict.py",
@@ -100,6 +102,7 @@ MAY_IMPORT = {
     "psutil": ("malbox_cli/commands/",),
     "rich": ("malbox_cli/commands/", "malbox_cli/output/"),
     "sqlite3": (),
+    "systemd_watchdog": ("malbox_cli/supervisor/systemd.py",),
 }
 """Foreign modules, and the files (or folders, or beginnings of names) that meet them."""
 

@@ -45,19 +45,23 @@ class ControlClient:
 
     Args:
         owner: The supervisor.
+        timeout: Seconds after which a method raises TimeoutError; None: it waits as long as it takes.
 
     Raises:
         SupervisorLost: It cannot be reached.
     """
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, timeout: float | None = None) -> None:
         self._owner = owner
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
         try:
             self._socket.connect(owner.socket)
         except OSError as error:
             self._socket.close()
-            raise SupervisorLost(f"cannot reach the supervisor (process {owner.pid}): {error.strerror}") from error
+            raise SupervisorLost(
+                f"cannot reach the supervisor (process {owner.pid}): {error.strerror or error}"
+            ) from error
         self._reader = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:

@@ -7,11 +7,16 @@ from contextlib import contextmanager
 from malbox_cli.control.server import MAX_CLIENTS
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["make_room", "room_for_descriptors"]
+__all__ = ["descriptors_for", "make_room", "room_for_descriptors"]
 
 FOR_EACH_PLUGIN = 20
 FOR_THE_REST = MAX_CLIENTS + 64
 """For commands that are connected, and for itself."""
+
+
+def descriptors_for(plugins: int) -> int:
+    """Return how many open descriptors a supervisor of so many plugins needs."""
+    return FOR_EACH_PLUGIN * plugins + FOR_THE_REST
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def make_room(plugins: int) -> None:
         MalboxError: The hard limit is too low.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = FOR_EACH_PLUGIN * plugins + FOR_THE_REST
+    needed = descriptors_for(plugins)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise MalboxError(
             f"{plugins} plugin(s) need {needed} open descriptors, and this process may have {hard}: "

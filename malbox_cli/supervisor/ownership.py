@@ -12,7 +12,7 @@ from pathlib import Path
 
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["AlreadySupervised", "Owner", "Ownership", "find_owner", "make_state_folder"]
+__all__ = ["AlreadySupervised", "Owner", "Ownership", "find_owner", "make_state_folder", "require_nobody_needs"]
 
 FILE = "supervisor.lock"
 TAKE_SECONDS = 0.3
@@ -96,16 +96,25 @@ def make_state_folder(state_dir: Path) -> None:
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if state_dir.stat().st_mode & 0o077:
-            content = os.listdir(state_dir)
-            if content and FILE not in content:
-                # It may well be one that others need, such as a home or /tmp.
-                raise MalboxError(
-                    f"the state folder {state_dir} is open to other users and has other things than malbox's in it: "
-                    "name another as state_dir, or close it with chmod 700"
-                )
+            require_nobody_needs(state_dir)
             state_dir.chmod(0o700)
     except OSError as error:
         raise MalboxError(f"cannot make the state folder {state_dir}: {error.strerror}") from error
+
+
+def require_nobody_needs(state_dir: Path) -> None:
+    """Check that a state folder that is open to others can be closed to them.
+
+    Raises:
+        MalboxError: There are other things in it; it may well be one that others need, such as a home or /tmp.
+        OSError: It cannot be read.
+    """
+    content = os.listdir(state_dir)
+    if content and FILE not in content and state_dir.stat().st_mode & 0o077:
+        raise MalboxError(
+            f"the state folder {state_dir} is open to other users and has other things than malbox's in it: "
+            "name another as state_dir, or close it with chmod 700"
+        )
 
 
 def find_owner(state_dir: Path) -> Owner | None:

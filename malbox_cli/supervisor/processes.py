@@ -25,6 +25,7 @@ __all__ = [
     "reap_helper",
     "spawn_detached",
     "spawn_helper",
+    "stop_ourselves",
     "subreaper",
     "wait_for_end",
 ]
@@ -171,6 +172,19 @@ def end_helper(helper: subprocess.Popen[bytes]) -> None:
     """Kill and reap a helper."""
     helper.kill()
     helper.wait()
+
+
+def stop_ourselves() -> None:
+    """Stop this process as Ctrl-Z does, and return when it goes on; to be called on the main thread.
+
+    In a group that no shell looks after nothing happens: nobody would let it go on.
+    """
+    handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    try:
+        # To this very thread: another one might be stopped a moment later, and we would go on until then.
+        signal.raise_signal(signal.SIGTSTP)
+    finally:
+        signal.signal(signal.SIGTSTP, handler)
 
 
 def spawn_detached(argv: Sequence[str], output: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
 from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.clock import Clock
 from malbox_cli.supervisor.health_checks import HealthChecks
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.log_hub import Say
@@ -37,6 +38,10 @@ WAKEFUL_SECONDS = 150e-6
 """How long it stays awake once it sent a task: going to sleep and being woken takes longer than an empty task does."""
 
 
+def _seldom() -> float:
+    return SAFETY_NET_SECONDS
+
+
 def _ignore(plugin_id: str) -> None:
     del plugin_id
 
@@ -55,9 +60,11 @@ class Reactor:
         emit: Takes each record, with the client that it is for.
         say: Takes what an operator should know.
         slots: Whose heartbeat is whose.
+        clock: What the machine knows the time from; by default one of its own.
 
     Attributes:
         on_change: Called with the id of a plugin that stands elsewhere than before.
+        beat: Called at the end of each turn; it returns in how many seconds at the latest it wants to be called again.
     """
 
     def __init__(
@@ -72,7 +79,9 @@ class Reactor:
         emit: Callable[[int, Record], None],
         say: Say,
         slots: HeartbeatSlots,
+        clock: Clock | None = None,
     ) -> None:
+        self.beat: Callable[[], float] = _seldom
         self._machine = machine
         self._plugin_ids = dict.fromkeys(plugin_ids)
         self._not_adopted: dict[str, str] = {}
@@ -82,6 +91,7 @@ class Reactor:
         self._pump = pump
         self._emit = emit
         self._say = say
+        self._clock = Clock() if clock is None else clock
         self._slots = slots
         self._health = HealthChecks(ports, self.handle)
         self._inbox: deque[events.Event | Written] = deque()
@@ -92,6 +102,7 @@ class Reactor:
         self._look_everywhere_at = 0.0
         self._deadline: float | None = None
         self._deadline_is_known = False
+        self._longest_wait = SAFETY_NET_SECONDS
         for plugin_id in self._plugin_ids:
             ports.add_plugin(plugin_id)
         poller.add(self._inbox_fd, self._read_inbox)
@@ -105,16 +116,18 @@ class Reactor:
     def run_until(self, is_over: Callable[[], bool]) -> None:
         """Run until `is_over`, which is asked after every turn."""
         while not is_over():
-            if time.monotonic() < self._awake_until:
+            if self._clock.now() < self._awake_until:
                 os.sched_yield()
             else:
-                self._ports.wait(self._wait_time())
+                seconds = self._wait_time()
+                self._clock.expect(seconds)
+                self._ports.wait(seconds)
             self.turn()
 
     def turn(self) -> None:
         """Deal with everything that has happened, as far as fairness allows. Does not block."""
         wakes = self._ports.take_wakes()
-        now = time.monotonic()
+        now = self._clock.now()
         look_everywhere = now >= self._look_everywhere_at
         if look_everywhere:
             self._look_everywhere_at = now + SAFETY_NET_SECONDS
@@ -129,11 +142,12 @@ class Reactor:
             self._take_beats(wakes)
         if look_everywhere:
             self._children.look_after()
-        self._pump.resume(now)
+        self._pump.resume(time.monotonic())
         self._poller.dispatch()
         deadline = self._next_deadline()
-        if deadline is not None and deadline <= time.monotonic():
+        if deadline is not None and deadline <= self._clock.now():
             self.handle(events.Tick())
+        self._longest_wait = min(SAFETY_NET_SECONDS, self.beat())
 
     def post(self, event: events.Event | Written) -> None:
         """Hand in an event from another thread."""
@@ -152,7 +166,7 @@ class Reactor:
         self._deadline_is_known = False
         try:
             while self._queue:
-                for action in self._machine.handle(self._queue.popleft(), time.monotonic()):
+                for action in self._machine.handle(self._queue.popleft(), self._clock.now()):
                     self._do(action)
         finally:
             self._handling = False
@@ -173,10 +187,13 @@ class Reactor:
     def _wait_time(self) -> float:
         if self._streams.has_more:
             return 0.0
-        deadlines = [at for at in (self._next_deadline(), self._pump.next_deadline()) if at is not None]
-        if not deadlines:
-            return SAFETY_NET_SECONDS
-        return min(SAFETY_NET_SECONDS, max(0.0, min(deadlines) - time.monotonic()))
+        deadline, resume_at = self._next_deadline(), self._pump.next_deadline()
+        wait = self._longest_wait
+        if deadline is not None:
+            wait = min(wait, deadline - self._clock.now())
+        if resume_at is not None:
+            wait = min(wait, resume_at - time.monotonic())
+        return max(0.0, wait)
 
     def _next_deadline(self) -> float | None:
         """Return the machine's next deadline, which changes only when it decides something."""
@@ -202,7 +219,7 @@ class Reactor:
                 self._streams.grant(action.task_id)
             case actions.SendTask():
                 self._streams.send_task(action)
-                self._awake_until = time.monotonic() + WAKEFUL_SECONDS
+                self._awake_until = self._clock.now() + WAKEFUL_SECONDS
             case actions.CloseTask():
                 self._streams.close_task(action.task_id)
             case actions.StorePiece():

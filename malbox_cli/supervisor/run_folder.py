@@ -23,7 +23,18 @@ from malbox_cli.supervisor.strays import end_strays, mark_of, nonce_in
 from plugin_runtime.errors import MalboxError
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
 
-__all__ = ["RunFolder", "base_folder", "remove_leftovers"]
+__all__ = [
+    "RunFolder",
+    "base_folder",
+    "base_path",
+    "goes_on",
+    "nonce_of",
+    "prefix_of",
+    "prefix_of_runs",
+    "remove_leftovers",
+    "require_ours",
+    "runs_in",
+]
 
 SHARED_MEMORY = Path("/dev/shm")
 LOCK, SOCKET, ROOT = "malbox-run.lock", "control.sock", "shm"
@@ -115,12 +126,26 @@ def prefix_of_runs(base: Path) -> str:
 def base_folder() -> Path:
     """Return the folder of all of this user's runs, 0700; make it if it is missing.
 
-    It is named by MALBOX_RUNTIME_DIR, or is ``malbox`` in XDG_RUNTIME_DIR, or ``malbox-UID`` in the temporary folder.
-
     Raises:
         MalboxError: It cannot be made, or is not ours alone.
     """
-    uid = os.getuid()
+    base = base_path()
+    try:
+        status = _make_folder(base)
+    except OSError as error:
+        raise MalboxError(f"cannot make the folder {base}: {error.strerror}") from error
+    require_ours(base, status)
+    return base
+
+
+def base_path() -> Path:
+    """Return where the folder of all of this user's runs is, or will be.
+
+    It is named by MALBOX_RUNTIME_DIR, or is ``malbox`` in XDG_RUNTIME_DIR, or ``malbox-UID`` in the temporary folder.
+
+    Raises:
+        MalboxError: Its name is too long.
+    """
     named = os.environ.get("MALBOX_RUNTIME_DIR")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if named:
@@ -128,21 +153,25 @@ def base_folder() -> Path:
     elif runtime and len(os.fsencode(runtime)) < MAX_BASE_BYTES - len("/malbox") and os.path.isdir(runtime):
         base = Path(runtime, "malbox")
     else:
-        base = Path("/tmp", f"malbox-{uid}")
+        base = Path("/tmp", f"malbox-{os.getuid()}")
     if len(os.fsencode(base)) > MAX_BASE_BYTES:
         raise MalboxError(
             f"the folder {base} has a name of more than {MAX_BASE_BYTES} bytes, too long for shared memory: "
             "set MALBOX_RUNTIME_DIR to a shorter one"
         )
-    try:
-        status = _make_folder(base)
-    except OSError as error:
-        raise MalboxError(f"cannot make the folder {base}: {error.strerror}") from error
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o077:
+    return base
+
+
+def require_ours(base: Path, status: os.stat_result) -> None:
+    """Check that the folder of the runs, which has this status, is this user's alone.
+
+    Raises:
+        MalboxError: It is not.
+    """
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise MalboxError(
             f"{base} is not a folder of this user alone (0700): remove it, or set MALBOX_RUNTIME_DIR to another one"
         )
-    return base
 
 
 def _make_folder(path: Path) -> os.stat_result:
@@ -170,6 +199,33 @@ def remove_leftovers(base: Path) -> int:
             with suppress(OSError):
                 path.rmdir()  # one that was killed before it had its lock leaves it empty
     return count
+
+
+def runs_in(base: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders below `base` of runs that go on, and of those that are over and left something."""
+    living, over = list[Path](), list[Path]()
+    for path in (base / name for name in _names_in(base)):
+        with suppress(OSError):  # it has no lock: it is no run's, or it begins or ends just now
+            (living if goes_on(path) else over).append(path)
+    return living, over
+
+
+def goes_on(run: Path) -> bool:
+    """Return whether a run goes on; where its supervisor was killed it does until that is cleaned up.
+
+    Raises:
+        OSError: It is no run's folder.
+    """
+    lock = _lock(run, os.O_RDWR)
+    if lock is None:
+        return True
+    os.close(lock)
+    return False
+
+
+def nonce_of(run: Path) -> int | None:
+    """Return what the marks of a run's processes begin with; None where its folder does not say."""
+    return _line(run, 1)
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -246,7 +302,7 @@ def _lock(folder: Path, flags: int) -> int | None:
 
 def _end_processes(folder: Path) -> None:
     """End what a dead run has left running, which carries its mark: its guardian could not, if that was killed too."""
-    nonce = _line(folder, 1)
+    nonce = nonce_of(folder)
     if nonce:
         end_strays(lambda pid: nonce_in(mark_of(pid)) == nonce, END_SECONDS)
 

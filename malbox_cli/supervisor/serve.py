@@ -13,7 +13,9 @@ from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.ownership import Owner, Ownership
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.service import Service
+from malbox_cli.supervisor.service_report import ServiceReport
 from malbox_cli.supervisor.session import Session, open_session
+from malbox_cli.supervisor.systemd import Systemd
 from malbox_cli.supervisor.verdict import ExitOn, reason_to_exit, verdict
 
 __all__ = ["serve"]
@@ -44,6 +46,7 @@ def serve(
     """
     ownership = Ownership.take(manifest.state_dir, manifest.path)
     log = LogHub(console, log_folder(manifest.state_dir))
+    systemd = Systemd.of_environment(log.say)
     try:
         service: list[Service] = []
 
@@ -52,6 +55,9 @@ def serve(
 
         with open_session(manifest, plugins, domain=manifest.domain, log=log, emit=emit, verbose=verbose) as session:
             service.append(Service(session, chosen))
+            if systemd.is_there:
+                report = ServiceReport(systemd, session.machine)
+                session.reactor.beat, service[0].on_reload = report.turn, report.reloading
             try:
                 ownership.announce(Owner(os.getpid(), str(session.folder.socket)))
                 session.log.say("info", f"supervising {manifest.path} (process {os.getpid()})")
@@ -63,6 +69,7 @@ def serve(
             log.say("error", end.culprit)
         return end.code
     finally:
+        systemd.close()
         log.close()
         ownership.release()
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from malbox_cli.control.messages import (
     Acting,
@@ -39,11 +39,15 @@ class Service:
         session: The supervisor.
         chosen: The ids or patterns of the plugins that it was started with; none for all of the manifest.
 
+    Attributes:
+        on_reload: Called when what the manifest says now begins to be done.
+
     Raises:
         MalboxError: The control socket cannot be bound.
     """
 
     def __init__(self, session: Session, chosen: Sequence[str]) -> None:
+        self.on_reload: Callable[[], None] = _nothing
         self._session = session
         self._chosen = tuple(chosen)
         self._watchers: set[int] = set()
@@ -110,6 +114,7 @@ class Service:
         there = {plugin.id: plugin.next_spec or plugin.spec for plugin in session.machine.plugins if not plugin.leaves}
         changes = difference(there, plugins)
         session.log.say("info", f"read {session.manifest.path} again: {changes}")
+        self.on_reload()
         session.reactor.handle(Reloaded(plugins, stop_timeout))
         done = ReloadDone(changes.added, changes.removed, changes.changed, changes.same)
         self._server.send(client, encode(done))
@@ -149,3 +154,7 @@ class Service:
     def _client_left(self, client: int) -> None:
         self._watchers.discard(client)
         self._session.reactor.handle(ClientLeft(client))
+
+
+def _nothing() -> None:
+    pass

@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from malbox_cli.control.messages import PluginStatus, SupervisorStatus
@@ -15,10 +15,12 @@ from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.cgroups import control_groups
 from malbox_cli.supervisor.children import Children
+from malbox_cli.supervisor.clock import Clock
 from malbox_cli.supervisor.descriptors import room_for_descriptors
 from malbox_cli.supervisor.events import KillAsked, StopAsked
 from malbox_cli.supervisor.guard import Guard
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
+from malbox_cli.supervisor.job_control import JobControl
 from malbox_cli.supervisor.launch import Launcher
 from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.machine import Machine
@@ -31,6 +33,7 @@ from malbox_cli.supervisor.processes import subreaper
 from malbox_cli.supervisor.reactor import Reactor
 from malbox_cli.supervisor.run_folder import RunFolder
 from malbox_cli.supervisor.signals import StopSignals
+from malbox_cli.supervisor.systemd import forget_systemd
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.ports.iceoryx import silence_log
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
@@ -52,7 +55,8 @@ class Session:
         children: The plugins' processes.
         signals: What stops it.
         log: Where the operator is told things, on the terminal and on disk.
-        started_at: Seconds of the monotonic clock.
+        clock: What the machine knows the time from.
+        started_at: Seconds of that clock.
     """
 
     manifest: Manifest
@@ -63,18 +67,19 @@ class Session:
     children: Children
     signals: StopSignals
     log: LogHub
+    clock: Clock
     started_at: float
 
     def status(self) -> SupervisorStatus:
         """Return how everything is now."""
-        now = time.monotonic()
+        age = self.clock.age
         domain = self.folder.domain
         return SupervisorStatus(
             pid=os.getpid(),
-            uptime=round(now - self.started_at, 3),
+            uptime=round(age(self.started_at), 3),
             domain="default" if domain.is_default else self.folder.path.name,
             manifest=str(self.manifest.path),
-            plugins=tuple(_status_of(plugin, now) for plugin in self.machine.plugins),
+            plugins=tuple(_status_of(plugin, age) for plugin in self.machine.plugins),
         )
 
     def news(self, plugin: PluginRecord) -> PluginNews:
@@ -85,7 +90,7 @@ class Session:
             plugin=plugin.id,
             state=plugin.state.value,
             reason=plugin.reason,
-            since=round(now - (time.monotonic() - plugin.since), 3),
+            since=round(now - self.clock.age(plugin.since), 3),
             pid=plugin.pid,
             restarts=plugin.restarts.count,
             last_exit=_last_exit(plugin),
@@ -117,8 +122,10 @@ def open_session(
         MalboxError: It could not be put together; the text says what is in the way.
     """
     silence_log(verbose=verbose)
+    forget_systemd(os.environ)
     make_state_folder(manifest.state_dir)
-    with ExitStack() as stack:
+    clock = Clock()
+    with closing(Poller()) as poller, closing(StopSignals(poller)) as signals, ExitStack() as stack:
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
@@ -129,8 +136,6 @@ def open_session(
         launcher = Launcher(folder.nonce)
         stack.callback(launcher.close)
         stack.enter_context(subreaper())
-        poller = Poller()
-        stack.callback(poller.close)
 
         slots, release = HeartbeatSlots(), release_of("iceoryx2")
 
@@ -153,23 +158,26 @@ def open_session(
         def store(reactor: Reactor) -> tuple[ResultWriter, SampleReader]:
             return ResultWriter(results, reactor.post), SampleReader(reactor.post)
 
+        signals.check()
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
         machine = Machine(plugins, stop_timeout=manifest.stop_timeout, jitter=random.random)
         pump = OutputPump(poller, log.printed)
         children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, log.say, groups)
         plugin_ids = [spec.id for spec in plugins]
-        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, log.say, slots)
+        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, log.say, slots, clock)
         stack.callback(reactor.close)
-        signals = StopSignals(
-            poller,
+        job_control = JobControl(children, clock)
+        stack.callback(job_control.close)
+        signals.listen(
             lambda name: reactor.post(StopAsked(f"{name} (once more to kill)")),
             lambda: reactor.post(KillAsked()),
+            job_control.look,
         )
-        stack.callback(signals.close)
-        yield Session(manifest, folder, machine, reactor, poller, children, signals, log, time.monotonic())
+        stack.callback(signals.deafen)
+        yield Session(manifest, folder, machine, reactor, poller, children, signals, log, clock, clock.now())
 
 
-def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
+def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginStatus:
     counts = plugin.counts
     return PluginStatus(
         id=plugin.id,
@@ -178,10 +186,10 @@ def _status_of(plugin: PluginRecord, now: float) -> PluginStatus:
         state=plugin.state.value,
         reason=plugin.reason,
         pid=plugin.pid,
-        uptime=None if plugin.pid is None or plugin.spawned_at is None else round(now - plugin.spawned_at, 3),
+        uptime=None if plugin.pid is None or plugin.spawned_at is None else round(age(plugin.spawned_at), 3),
         restarts=plugin.restarts.count,
         last_exit=_last_exit(plugin),
-        ready_at=None if plugin.ready_at is None else round(time.time() - (now - plugin.ready_at), 3),
+        ready_at=None if plugin.ready_at is None else round(time.time() - age(plugin.ready_at), 3),
         tasks={
             "queued": len(plugin.queue),
             "running": int(plugin.running is not None),

@@ -13,10 +13,10 @@ import iceoryx2 as iox
 
 from plugin_runtime.errors import TransportError
 from plugin_runtime.ports.alarm import Alarm
-from plugin_runtime.ports.domain import Domain
+from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
 from plugin_runtime.ports.iceoryx import SHARED_MEMORY_FOLDER, translated
 
-__all__ = ["clean_up_after"]
+__all__ = ["clean_up_after", "clean_up_default_domain", "default_root", "processes_of_default_domain"]
 
 CLEANING_SECONDS = 0.5
 """How long iceoryx2 may wait for one thing; its own limit does not hold for all it waits for."""
@@ -43,6 +43,40 @@ def clean_up_after(pid: int, domain: Domain, config: Any) -> None:  # noqa: ANN4
     if not domain.is_default and pid not in {number >> 64 & 0xFFFFFFFF for number in alive}:
         shared = Path(SHARED_MEMORY_FOLDER).glob(f"{domain.prefix}*")
         remove_files_of(pid, chain(Path(domain.root, "nodes").glob("*"), shared))
+
+
+def default_root() -> Path:
+    """Return the folder that iceoryx2 uses where nobody names one."""
+    return Path(iox.config.global_config().global_cfg.root_path.to_string())
+
+
+def processes_of_default_domain() -> tuple[set[int], set[int]]:
+    """Return the processes with living nodes in iceoryx2's own domain, and those that ended and left theirs.
+
+    Raises:
+        TransportError: That cannot be found out; a node whose process is not known is such a case.
+    """
+    living, dead = set[int](), set[int]()
+    with translated("list the nodes of iceoryx2's own domain"):
+        states = iox.Node.list(iox.ServiceType.Ipc, iox.config.global_config())
+    for state in states:
+        if isinstance(state, iox.NodeState.Dead):
+            dead.add(state[0].id.pid(iox.ServiceType.Ipc))
+        elif isinstance(state, iox.NodeState.Alive):
+            living.add(state[0].id.pid(iox.ServiceType.Ipc))
+        else:
+            raise TransportError("a node in iceoryx2's own domain is another user's, or broken")
+    return living, dead
+
+
+def clean_up_default_domain(dead: Iterable[int]) -> None:
+    """Remove what these ended processes left in iceoryx2's own domain.
+
+    Raises:
+        TransportError: That of one of them cannot be removed.
+    """
+    for pid in dead:
+        clean_up_after(pid, DEFAULT_DOMAIN, iox.config.global_config())
 
 
 def remove_half_made(folder: Path, prefix: str, pid: int) -> None:

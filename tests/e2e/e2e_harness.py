@@ -295,6 +295,11 @@ def peak_memory(pid: int) -> int:
     return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process stands still, as after SIGSTOP."""
+    return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+
+
 def reap_orphans() -> list[int]:
     """Reap the ended processes that came to us because their parent ended first; return their pids."""
     reaped = []

@@ -1,89 +1,19 @@
 """On a terminal: a bar while it works, nothing of it afterwards, and Ctrl-C."""
 
-import os
-import pty
 import random
 import re
-import select
 import shlex
 import signal
-import struct
 import subprocess
-import sys
-import termios
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import ioctl
-from types import TracebackType
-from typing import Self
 
 import pytest
-from e2e_harness import PATIENCE, Place
+from e2e_harness import Place
+from terminals import Terminal
 
 COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
-
-
-class Terminal:
-    """A pseudo terminal with a command in its foreground, of which it is the controlling terminal."""
-
-    def __init__(self, place: Place, *arguments: object, env: Mapping[str, str] | None = None) -> None:
-        self._master, slave = pty.openpty()
-        ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))
-        self.settings = termios.tcgetattr(slave)
-        self.shown = ""
-        self.running = place.start(
-            *arguments,
-            env=env,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            argv=[sys.executable, "-c", BECOME_FOREGROUND, *place.argv],
-        )
-        self._slave = slave
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._master)
-        os.close(self._slave)
-
-    def wait_for(self, text: str) -> None:
-        give_up_at = time.monotonic() + PATIENCE
-        while text not in self.shown:
-            assert time.monotonic() < give_up_at, f"no {text!r} in {self.shown!r}"
-            self._read(0.05)
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def wait(self) -> int:
-        give_up_at = time.monotonic() + PATIENCE
-        while self.running.popen.poll() is None:
-            assert time.monotonic() < give_up_at, f"still runs: {self.shown!r}"
-            self._read(0.05)
-        while self._read(0.05):
-            pass
-        assert termios.tcgetattr(self._slave) == self.settings
-        return self.running.popen.returncode
-
-    def _read(self, seconds: float) -> bool:
-        if not select.select([self._master], [], [], seconds)[0]:
-            return False
-        self.shown += os.read(self._master, 1 << 16).decode()
-        return True
-
-
-BECOME_FOREGROUND = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 
 
 @contextmanager

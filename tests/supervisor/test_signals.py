@@ -21,7 +21,14 @@ class Stopped:
     def __init__(self) -> None:
         self.poller = Poller()
         self.asked: list[str] = []
-        self.signals = StopSignals(self.poller, self.asked.append, lambda: self.asked.append("kill"))
+        self.signals = StopSignals(self.poller)
+
+    def listen(self) -> None:
+        self.signals.listen(self.asked.append, lambda: self.asked.append("kill"), lambda: self.asked.append("woken up"))
+
+    def close(self) -> None:
+        self.signals.close()
+        self.poller.close()
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +43,13 @@ def _handlers_stay() -> Iterator[None]:
 def stopped() -> Iterator[Stopped]:
     stopped = Stopped()
     yield stopped
-    stopped.signals.close()
-    stopped.poller.close()
+    stopped.close()
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
 def test_the_first_signal_stops_and_the_second_one_kills(stopped: Stopped, number: signal.Signals) -> None:
+    stopped.listen()
+
     signal.raise_signal(number)
     signal.raise_signal(signal.SIGTERM)
 
@@ -49,13 +57,52 @@ def test_the_first_signal_stops_and_the_second_one_kills(stopped: Stopped, numbe
     assert stopped.signals.first == number
 
 
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
+def test_before_anybody_listens_a_signal_waits_for_whoever_looks(stopped: Stopped, number: signal.Signals) -> None:
+    stopped.signals.check()
+    signal.raise_signal(number)
+    signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:
+        stopped.signals.check()
+    with pytest.raises(SystemExit):
+        stopped.listen()
+
+    assert ended.value.code == 128 + number
+    assert not stopped.asked
+
+
+def test_a_signal_keeps_nothing_from_being_taken_apart(stopped: Stopped) -> None:
+    stopped.listen()
+    stopped.signals.deafen()
+
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
+    stopped.poller.dispatch()
+
+    assert not stopped.asked
+
+
+def test_any_signal_with_a_handler_wakes_the_wait(stopped: Stopped) -> None:
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        stopped.listen()
+
+        signal.raise_signal(signal.SIGUSR1)
+        stopped.poller.dispatch()
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+    assert stopped.asked == ["woken up"]
+
+
 def test_a_terminal_that_is_closed_does_not_stop_what_nohup_started() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stopped = Stopped()
+    stopped.listen()
 
     signal.raise_signal(signal.SIGHUP)
-    stopped.signals.close()
-    stopped.poller.close()
+    stopped.close()
 
     assert not stopped.asked
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -65,7 +112,7 @@ THRICE = """
 import signal
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.signals import StopSignals
-signals = StopSignals(Poller(), lambda name: None, lambda: None)
+signals = StopSignals(Poller())
 for _ in range(3):
     signal.raise_signal(signal.SIGINT)
 """
