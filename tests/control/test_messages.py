@@ -182,6 +182,7 @@ def test_the_status_has_the_fields_that_scripts_rely_on() -> None:
                 "last_exit": {"code": None, "signal": 9},
                 "ready_at": 1.0,
                 "tasks": {"queued": 0, "running": 1, "completed": 2, "failed": 3, "canceled": 4},
+                "iceoryx2": None,
                 "rss": None,
                 "cpu": None,
             }
