@@ -12,8 +12,8 @@ import pytest
 from e2e_harness import PLUGINS, REPOSITORY, Place
 
 COMMANDS = [
-    *("check", "down", "events", "init", "logs", "reload", "restart", "run", "send-task", "start", "status", "stop"),
-    *("up", "wait"),
+    *("check", "doctor", "down", "events", "init", "logs", "reload", "restart", "run", "send-task", "start", "status"),
+    *("stop", "up", "wait"),
 ]
 
 

@@ -113,7 +113,7 @@ def test_where_everybody_was_killed_at_once_plugins_end_and_the_next_run_ends_th
 
 def test_a_killed_launcher_is_replaced_when_a_plugin_is_started(place: Place) -> None:
     manifest = place.manifest("ignores_cancel")
-    with place.up(manifest) as up:
+    with place.up(manifest, code=1) as up:
         plugin = place.plugin_status(manifest, "ignores_cancel")["pid"]
         [launcher] = [pid for pid in place.children_of(up.pid) if pid != plugin and nonce_in(mark_of(pid)) is not None]
         os.kill(launcher, signal.SIGKILL)

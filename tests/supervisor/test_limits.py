@@ -95,7 +95,9 @@ def test_another_user_may_have_only_so_many_processes() -> None:
     if setpriv is None:
         pytest.skip("setpriv is not installed")
     user = 100_000 + secrets.randbelow(1_000_000)  # whose processes are counted: nobody else's
-    become = [setpriv, f"--reuid={user}", f"--regid={user}", "--clear-groups", sys.executable]
+    # It may read whatever folder this Python is in, and may not do anything else that another user may not.
+    rights = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
+    become = [setpriv, f"--reuid={user}", f"--regid={user}", "--clear-groups", *rights, sys.executable]
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(launch.__file__).parents[2])])
     environment = {**os.environ, "PYTHONPATH": path}
     probe = subprocess.run([*become, "-c", PROBE], env=environment, cwd="/", capture_output=True, check=False)
