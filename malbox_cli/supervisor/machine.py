@@ -109,7 +109,8 @@ class Machine:
             before = {plugin.id: _standing(plugin) for plugin in self._plugins.values()}
             self._decide_about_plugins(event, now)
             self._let_go_of_those_that_left()
-            self._out += [
+            # Before all else: cleaning up after a process, for one, takes ten times as long as saying that it ended.
+            self._out[:0] = [
                 Changed(plugin.id) for plugin in self._plugins.values() if before.get(plugin.id) != _standing(plugin)
             ]
         if self._lives.is_ending or self._report_at is not None:
