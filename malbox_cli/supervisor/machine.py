@@ -110,7 +110,8 @@ class Machine:
             self._decide_about_plugins(event, now)
             self._let_go_of_those_that_left()
             after = self._standings()
-            self._out += [Changed(each) for each in before | after if before.get(each) != after.get(each)]
+            # Before all else: cleaning up after a process, for one, takes ten times as long as saying that it ended.
+            self._out[:0] = [Changed(each) for each in before | after if before.get(each) != after.get(each)]
         if self._lives.is_ending or self._report_at is not None:
             self._watch_the_stop(now)
         actions = self._out[:]
