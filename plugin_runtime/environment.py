@@ -33,7 +33,7 @@ VERBOSE = "MALBOX_VERBOSE"
 SET_BY_SUPERVISOR = frozenset(
     {
         *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
-        VERBOSE,
+        *(ICEORYX2, HEARTBEAT, VERBOSE),
     }
 )
 """What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""

@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -22,6 +23,11 @@ settings.load_profile("malbox")
 PATIENCE_SECONDS = 3.0
 SHARED_MEMORY = Path("/dev/shm")
 WATCHED_DESCRIPTORS = re.compile(r"socket:|pipe:|anon_inode:\[(eventfd|eventpoll|pidfd|signalfd)\]|/dev/shm/|/dev/null")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background deaf to Ctrl-C, and so would be what the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -57,6 +57,7 @@ PURE = (
     "malbox_cli/store/log_format.py",
     "malbox_cli/store/names.py",
     "malbox_cli/supervisor/actions.py",
+    "malbox_cli/supervisor/allowance.py",
     "malbox_cli/supervisor/dependencies.py",
     "malbox_cli/supervisor/desk.py",
     "malbox_cli/supervisor/diagnosis.py",

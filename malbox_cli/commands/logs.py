@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import FollowCommand, json_option, load, manifest_option
+from malbox_cli.commands.common import FollowCommand, json_option, locate, manifest_option
 from malbox_cli.output.text import safe
 from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
-    from malbox_cli.manifest.specs import Manifest
+    from malbox_cli.manifest.specs import Location
     from malbox_cli.store.log_format import LogEntry
 
 __all__ = ["command"]
@@ -81,7 +81,7 @@ def command(
 
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other: JSON has its own escapes")
-    manifest = load(manifest_path)
+    manifest = locate(manifest_path)
     folder = log_folder(manifest.state_dir)
     _check_names(manifest, folder, plugins)
     if lines is None:
@@ -115,7 +115,7 @@ def command(
                 time.sleep(LOOK_SECONDS)
 
 
-def _check_names(manifest: "Manifest", folder: Path, names: Iterable[str]) -> None:
+def _check_names(manifest: "Location", folder: Path, names: Iterable[str]) -> None:
     """Check that each name, or pattern, is one of a plugin of the manifest, or of a log that is there.
 
     Raises:
@@ -125,14 +125,14 @@ def _check_names(manifest: "Manifest", folder: Path, names: Iterable[str]) -> No
     from malbox_cli.manifest.suggest import did_you_mean
     from malbox_cli.store.log_file import log_names
 
-    known = list(dict.fromkeys([*(plugin.id for plugin in manifest.plugins), *log_names(folder), OWN_NAME]))
+    known = list(dict.fromkeys([*manifest.plugin_ids, *log_names(folder), OWN_NAME]))
     for name in names:
         if not any(fnmatchcase(one, name) for one in known):
             meant = did_you_mean(name, known) or f"; there are {', '.join(known)}"
             raise click.UsageError(f"{manifest.path} has no plugin {safe(repr(name))}{meant}")
 
 
-def _renderer(manifest: "Manifest", *, raw: bool, as_json: bool) -> Callable[["LogEntry"], bytes]:
+def _renderer(manifest: "Location", *, raw: bool, as_json: bool) -> Callable[["LogEntry"], bytes]:
     """Return what makes of an entry what is printed."""
     from malbox_cli.output.log_text import LogText, log_json
 
@@ -141,5 +141,5 @@ def _renderer(manifest: "Manifest", *, raw: bool, as_json: bool) -> Callable[["L
     if as_json:
         return log_json
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    plugins = [plugin.id for plugin in manifest.plugins]
+    plugins = manifest.plugin_ids
     return LogText(colour=colour, encoding=sys.stdout.encoding, with_date=True, plugins=plugins).render

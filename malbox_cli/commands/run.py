@@ -61,6 +61,6 @@ def command(
             manifest, specs, paths, console, take, given=given, config=settings, timeout=timeout, verbose=verbose
         )
     finally:
+        console.close()  # first: taking the bars away erases what is printed at the same moment
         printer.close()
-        console.close()
     ctx.exit(code)

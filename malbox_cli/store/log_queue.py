@@ -47,7 +47,7 @@ class LogQueue:
                 self._dropped[entry.plugin] = self._dropped.get(entry.plugin, 0) + lines
                 return
             if entry.plugin in self._dropped:
-                self._entries.append(self._notice(entry.plugin, self._dropped.pop(entry.plugin)))
+                self._entries.append(self._notice(entry.plugin, self._dropped.pop(entry.plugin), entry.at))
             self._entries.append(entry)
             self._bytes += len(entry.data)
             self._lines += lines
@@ -58,7 +58,8 @@ class LogQueue:
         with self._changed:
             self._changed.wait_for(lambda: self._entries or self._closed.is_set(), timeout)
             entries, self._entries = self._entries, []
-            entries += [self._notice(plugin, lines) for plugin, lines in self._dropped.items()]
+            now = time.time_ns() // 1000
+            entries += [self._notice(plugin, lines, now) for plugin, lines in self._dropped.items()]
             self._dropped.clear()
             self._bytes = self._lines = 0
         return entries
@@ -73,9 +74,9 @@ class LogQueue:
             self._closed.set()
             self._changed.notify()
 
-    def _notice(self, plugin: str | None, lines: int) -> LogEntry:
+    def _notice(self, plugin: str | None, lines: int, at: int) -> LogEntry:
         text = f"{count_of_lines(lines)} dropped: {self._why}\n"
-        return LogEntry(time.time_ns() // 1000, plugin, "warning", text.encode())
+        return LogEntry(at, plugin, "warning", text.encode())
 
 
 def count_of_lines(lines: int) -> str:

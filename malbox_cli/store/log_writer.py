@@ -13,7 +13,7 @@ from malbox_cli.store.log_queue import LogQueue, count_of_lines
 __all__ = ["LogWriter"]
 
 MAX_BYTES = 8 << 20
-MAX_LINES = 200_000
+MAX_LINES = 500_000
 GATHER_SECONDS = 0.02
 """How long lines are let to gather after some were written, so that a flood of them is written in large pieces."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -79,7 +79,8 @@ class LogWriter:
         lost = self._lost.pop(plugin, 0)
         if lost:
             text = f"{count_of_lines(lost)} lost: {self._error}\n"
-            entries = [LogEntry(time.time_ns() // 1000, plugin, "warning", text.encode()), *entries]
+            at = entries[0].at if entries else time.time_ns() // 1000
+            entries = [LogEntry(at, plugin, "warning", text.encode()), *entries]
         name = plugin or OWN_NAME
         written, error = append(self._folder, name, map(to_block, entries))
         if error is None:

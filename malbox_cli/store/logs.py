@@ -70,8 +70,7 @@ class Logs:
     def news(self) -> list[LogEntry]:
         """Return what has come since, in its order; of logs that have come, everything."""
         self.look()
-        news = (entry for reader in self._readers.values() for entry in reader.news())
-        return sorted(self._wanted(news), key=_time_of)
+        return list(heapq.merge(*(self._wanted(log.news()) for log in self._readers.values()), key=_time_of))
 
     def _wanted(self, entries: Iterable[LogEntry]) -> Iterator[LogEntry]:
         return (entry for entry in entries if entry.level == "output" or not self._only_printed)

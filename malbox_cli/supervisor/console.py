@@ -18,7 +18,7 @@ __all__ = ["Console", "LogFormat"]
 LogFormat = Literal["text", "json"]
 
 MAX_BYTES = 4 << 20
-MAX_LINES = 50_000
+MAX_LINES = 100_000
 FLUSH_SECONDS = 1.0
 
 

@@ -39,10 +39,10 @@ def main() -> int:
     _mark(to_mark(nonce, 0))
     gc.disable()
     gc.freeze()  # what is shared with those that are forked stays so
-    # A supervisor that ends before it has read our answer resets the connection.
+    # A connection that breaks is the supervisor's end too: it had something unread, our first word for one.
     with suppress(ConnectionError), socket.socket(fileno=descriptor) as channel:
         channel.set_inheritable(False)
-        channel.sendall(HELLO)
+        channel.sendall(HELLO, socket.MSG_NOSIGNAL)
         while (received := _receive(channel)) is not None:
             request, output = received
             _mark(to_mark(nonce, request["number"]))
@@ -50,7 +50,7 @@ def main() -> int:
             _mark(to_mark(nonce, 0))
             os.close(output)
             text = json.dumps(answer).encode()
-            channel.sendall(len(text).to_bytes(HEADER_BYTES, "little") + text)
+            channel.sendall(len(text).to_bytes(HEADER_BYTES, "little") + text, socket.MSG_NOSIGNAL)
     return 0
 
 

@@ -106,13 +106,13 @@ class Machine:
             now: The time, in seconds of a clock that never goes back.
         """
         if not self._decide_about_task(event, now):
-            before = {plugin.id: _standing(plugin) for plugin in self._plugins.values()}
+            before = self._standings()
             self._decide_about_plugins(event, now)
             self._let_go_of_those_that_left()
-            # Before all else: cleaning up after a process, for one, takes ten times as long as saying that it ended.
-            self._out[:0] = [
-                Changed(plugin.id) for plugin in self._plugins.values() if before.get(plugin.id) != _standing(plugin)
-            ]
+            after = self._standings()
+            changed = [each for each in before | after if before.get(each) != after.get(each)]
+            # Before all else: cleaning up after a process, for one, takes longer than all of what was decided.
+            self._out[:0] = map(Changed, changed)
         if self._lives.is_ending or self._report_at is not None:
             self._watch_the_stop(now)
         actions = self._out[:]
@@ -218,6 +218,9 @@ class Machine:
         self._lives.restart([plugin_id for plugin_id in changes.changed if plugin_id not in stopped], now)
         self._lives.start(changes.added, now)
 
+    def _standings(self) -> dict[str, tuple[PluginState, str, int | None]]:
+        return {plugin.id: (plugin.state, plugin.reason, plugin.pid) for plugin in self._plugins.values()}
+
     def _let_go_of_those_that_left(self) -> None:
         for plugin in [plugin for plugin in self._plugins.values() if plugin.leaves]:
             if plugin.has_no_process and not self._desk.has_tasks_of(plugin.id):
@@ -246,7 +249,3 @@ class Machine:
             self._store_until = None
             self._out.append(Say("error", f"results were not on disk after {STORE_SECONDS:g} s; they are given up"))
             self._desk.give_up("its results were not on disk when the supervisor ended", now)
-
-
-def _standing(plugin: PluginRecord) -> tuple[PluginState, str, int | None]:
-    return plugin.state, plugin.reason, plugin.pid

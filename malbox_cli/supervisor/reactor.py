@@ -4,6 +4,7 @@ It decides nothing itself. Threads of the store and of the samples answer throug
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -141,6 +142,7 @@ class Reactor:
             self._take_beats(wakes)
         if look_everywhere:
             self._children.look_after()
+        self._pump.resume(time.monotonic())
         self._poller.dispatch()
         deadline = self._next_deadline()
         if deadline is not None and deadline <= self._clock.now():
@@ -185,10 +187,13 @@ class Reactor:
     def _wait_time(self) -> float:
         if self._streams.has_more:
             return 0.0
-        deadline = self._next_deadline()
-        if deadline is None:
-            return self._longest_wait
-        return min(self._longest_wait, max(0.0, deadline - self._clock.now()))
+        deadline, resume_at = self._next_deadline(), self._pump.next_deadline()
+        wait = self._longest_wait
+        if deadline is not None:
+            wait = min(wait, deadline - self._clock.now())
+        if resume_at is not None:
+            wait = min(wait, resume_at - time.monotonic())
+        return max(0.0, wait)
 
     def _next_deadline(self) -> float | None:
         """Return the machine's next deadline, which changes only when it decides something."""

@@ -64,7 +64,14 @@ def test_what_is_passed_on_is_a_part_of_the_environment(environ: dict[str, str],
 
 def test_what_a_manifest_may_not_set_is_what_the_supervisor_sets() -> None:
     told = PluginEnvironment(
-        plugin_id="a", supervisor_pid=1, instance="i", domain=Domain("/r", "p"), config={"a": "b"}, verbose=True
+        plugin_id="a",
+        supervisor_pid=1,
+        instance="i",
+        domain=Domain("/r", "p"),
+        config={"a": "b"},
+        iceoryx2="0.10.0",
+        heartbeat=1.0,
+        verbose=True,
     )
     assert set(told.variables()) == SET_BY_SUPERVISOR
 

@@ -19,8 +19,8 @@ from malbox_cli.supervisor.output_pump import READ_BYTES
 from malbox_cli.supervisor.strays import stat_of
 from malbox_cli.supervisor.sweep import Sweeper
 
-LINES = 60_000
-"""Empty ones, which are the most that a pipe can hold."""
+LINES = 200_000
+"""Empty ones, more than a pipe holds by itself."""
 
 FORK = (
     "import os, resource, signal, sys\n"
@@ -78,6 +78,7 @@ def descendants(pid: int) -> set[int]:
 
 def test_a_flood_of_lines_has_its_share_of_a_turn_and_none_is_lost(rig: Rig) -> None:
     child, _ = rig.children.spawn(python(f"import os, signal; os.write(1, b'\\n' * {LINES}); signal.pause()"))
+    fcntl.fcntl(child.output, fcntl.F_SETPIPE_SZ, 1 << 20)
     while waiting_in(child.output) < LINES:
         assert select.select([child.output], [], [], 20)[0]
         os.sched_yield()

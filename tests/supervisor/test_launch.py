@@ -226,6 +226,17 @@ def test_without_a_launcher_the_supervisor_goes_on(rig: Rig, monkeypatch: pytest
     assert rig.run(spec_of("/bin/true")).status.is_success  # now it can be started again
 
 
+def test_a_launcher_that_was_never_needed_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    launcher = launch.Launcher(77)
+    assert launcher.pid is not None
+    wait_until(lambda: mark_of(launcher.pid or 0), "it is there, and has said so")
+    process = launcher._process
+    launcher.close()
+    assert process is not None
+    assert process.returncode == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_a_launcher_ends_when_it_is_let_go_of(rig: Rig) -> None:
     pid = rig.launcher.pid
     assert pid is not None

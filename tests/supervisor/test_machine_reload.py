@@ -6,7 +6,7 @@ import pytest
 from histories import History, kinds, of, spec
 
 from malbox_cli.supervisor import events
-from malbox_cli.supervisor.actions import Adopt, AskStop, Forget, SendConfigReloaded, Spawn
+from malbox_cli.supervisor.actions import Adopt, AskStop, Changed, Forget, SendConfigReloaded, Spawn
 from malbox_cli.supervisor.plugin_state import PluginState
 
 A, B = spec("a"), spec("b")
@@ -51,6 +51,7 @@ def test_one_that_is_gone_is_stopped_and_forgotten_with_its_tasks_ended() -> Non
     assert history.ended[waiting].error == "plugin a is not in the manifest any more"
     actions = history.exited("a", code=0)
     assert of(Forget, actions) == [Forget("a")]
+    assert Changed("a") in actions
     assert running in history.ended
     assert [plugin.id for plugin in history.machine.plugins] == ["b"]
 
