@@ -28,8 +28,9 @@ __all__ = ["KINDS", "News", "Senders", "Sent", "Storm"]
 PATIENCE = 60.0
 GLANCE_SECONDS = 0.5
 """How long one look at the news lasts; the next one begins with how everything is."""
+COMING = ("PENDING", "BACKOFF", "STARTING")
 MOST_SECONDS_BETWEEN = 0.15
-MOST_SECONDS_STOPPED = 0.1
+MOST_SECONDS_OF_GRACE = 0.1
 SIZES = ("", "", "", "10", "70000", "10,20,30", "1200000")
 KINDS: Mapping[str, Mapping[str, str]] = {
     "SIGKILL": {},
@@ -193,6 +194,7 @@ class Storm:
         deaths: How often each plugin died.
         starts: How often each of them had to be started, because it had died too often.
         suffered: How often what was suffered.
+        starting: How often by one that was not READY yet.
     """
 
     owner: Owner
@@ -203,6 +205,7 @@ class Storm:
     deaths: Counter[str] = field(default_factory=Counter)
     starts: Counter[str] = field(default_factory=Counter)
     suffered: Counter[str] = field(default_factory=Counter)
+    starting: int = 0
 
     def rage(self, kinds: Sequence[str]) -> None:
         """Have plugins suffer all of this, at random moments; return when all of them are READY again.
@@ -214,7 +217,7 @@ class Storm:
         with ThreadPoolExecutor(len(self.plugins), thread_name_prefix="storm") as pool:
             for kind in kinds:
                 time.sleep(self.rng.uniform(0, MOST_SECONDS_BETWEEN))  # the moment is what is random here
-                pause = self.rng.uniform(0, MOST_SECONDS_STOPPED)
+                pause = self.rng.uniform(0, MOST_SECONDS_OF_GRACE)
                 plugin, pid = self._choose(kind, busy)
                 self.suffered[kind] += 1
                 busy[plugin] = pool.submit(self._suffer, plugin, pid, kind, pause)
@@ -227,30 +230,32 @@ class Storm:
     def _choose(self, kind: str, busy: dict[str, Future[None]]) -> tuple[str, int]:
         """Wait for a plugin that has a process to which this can be done; return it with its process."""
         order = self.rng.sample(self.plugins, len(self.plugins))
-        states = ("STARTING", "READY") if kind in FROM_OUTSIDE else ("READY",)
-        chosen: list[tuple[str, int]] = []
+        # Every other time it is one that has not come as far, where there is one or will be.
+        while_starting = kind in FROM_OUTSIDE and self.rng.random() < 0.5
+        chosen: list[PluginNews] = []
 
         def is_there(of: Mapping[str, PluginNews]) -> bool:
-            for name in order:
-                news = of.get(name)
-                if news is None or news.state not in states or news.pid is None:
-                    continue
-                if name not in busy or busy[name].done():
-                    if name in busy:
-                        busy.pop(name).result()
-                    chosen.append((name, news.pid))
-                    return True
-            return False
+            free = [of[name] for name in order if name in of and (name not in busy or busy[name].done())]
+            fit = [news for news in free if news.state == "READY"]
+            if while_starting and any(news.state in COMING for news in of.values()):
+                fit = [news for news in free if news.state == "STARTING"]
+            chosen.extend(fit[:1])
+            return bool(chosen)
 
         self.news.wait_for(is_there, f"a plugin that can suffer {kind}")
-        return chosen[0]
+        [news] = chosen
+        if (before := busy.pop(news.plugin, None)) is not None:
+            before.result()
+        self.starting += news.state == "STARTING"
+        assert news.pid is not None, news
+        return news.plugin, news.pid
 
     def _suffer(self, plugin: str, pid: int, kind: str, pause: float) -> None:
         """Do it to a plugin, and see to it that it is started again."""
         if kind in FROM_OUTSIDE:
             if kind.startswith("SIGSTOP"):
                 os.kill(pid, signal.SIGSTOP)
-                time.sleep(pause)  # so long it stands still
+            time.sleep(pause)  # so long it stands still, or goes on with its start
             os.kill(pid, signal.SIGKILL)
         else:
             with ControlClient(self.owner, PATIENCE) as client:

@@ -20,7 +20,7 @@ from storm_rig import KINDS, News, Senders, Storm
 
 from malbox_cli.control.client import ControlClient
 from malbox_cli.control.records import Outcome
-from malbox_cli.supervisor.ownership import find_owner
+from malbox_cli.supervisor.ownership import Owner, find_owner
 from malbox_cli.supervisor.run_folder import nonce_of, prefix_of_runs
 from malbox_cli.supervisor.strays import mark_of, nonce_in
 
@@ -105,9 +105,7 @@ def test_a_storm_leaves_everything_as_it_was(place: Place) -> None:
     assert nonce is not None
     rng = random.Random(SEED)
     senders = Senders(owner, NAMES, place.sample(), finished, SEED)
-    with ControlClient(owner) as client:
-        for name in NAMES:  # the way to a plugin is made when it gets its first task
-            assert senders.send(client, name, {}).outcome is Outcome.COMPLETED
+    _one_task_each(owner, senders)
     at_first = _settled(place, up.pid, nonce)
     news = News()
     storm = Storm(owner, NAMES, senders, news, rng)
@@ -120,6 +118,7 @@ def test_a_storm_leaves_everything_as_it_was(place: Place) -> None:
         for part in parts:
             storm.rage(part)
             memory.append(psutil.Process(up.pid).memory_info().rss)
+    _one_task_each(owner, senders)
     _tell(storm, senders, memory)
 
     _tasks_add_up(place, manifest, senders, finished)
@@ -141,9 +140,16 @@ def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def _one_task_each(owner: Owner, senders: Senders) -> None:
+    """Have each plugin do a task; with it the supervisor lets go of what it had of the process before."""
+    with ControlClient(owner) as client:
+        for name in NAMES:
+            assert senders.send(client, name, {}).outcome is Outcome.COMPLETED
+
+
 def _tell(storm: Storm, senders: Senders, memory: list[int]) -> None:
     ends = Counter("refused" if sent.outcome is None else sent.outcome.value for sent in senders.sent)
-    say(f"suffered: {dict(storm.suffered)}")
+    say(f"suffered: {dict(storm.suffered)}, {storm.starting} before READY")
     say(f"deaths {storm.deaths.total()}, of which {storm.starts.total()} were one too many; tasks {dict(ends)}")
     say(f"memory of the supervisor in MiB: {' '.join(f'{size / (1 << 20):.1f}' for size in memory)}")
 
