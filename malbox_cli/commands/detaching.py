@@ -62,11 +62,14 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
             except SupervisorLost:
                 select.select([pidfd], [], [])
                 return _tell_of_the_end(output)
+            tell_of(followed, TO_BE_READY, None)
+            if followed.missed and _is_stopping(found):
+                select.select([pidfd], [], [])
+                return _tell_of_the_end(output)
         finally:
             os.close(pidfd)
     finally:
         os.close(output)
-    tell_of(followed, TO_BE_READY, None)
     running = f"the supervisor runs in the background (process {pid}); `{down}` stops it"
     if followed.missed or followed.waiting:
         click.echo(f"malbox: {running}", err=True)
@@ -86,6 +89,19 @@ def _owner_of_process(manifest: "Manifest", pid: int, pidfd: int) -> "Owner | No
         if select.select([pidfd], [], [], LOOK_SECONDS)[0]:
             return None
         time.sleep(0)
+
+
+def _is_stopping(owner: "Owner") -> bool:
+    """Return whether a supervisor ends, or has ended; it knows that before it answers whoever heard of its plugins."""
+    from malbox_cli.control.client import ControlClient, SupervisorLost
+    from malbox_cli.control.news import SupervisorNews
+
+    try:
+        with ControlClient(owner) as client:
+            news = next(client.watch())
+    except SupervisorLost:
+        return True
+    return isinstance(news, SupervisorNews) and news.state == "stopping"
 
 
 def _tell_of_the_end(output: int) -> int:

@@ -124,7 +124,7 @@ class Launcher:
         ours, other = socket.socketpair()
         try:
             arguments = [str(number) for number in (other.fileno(), os.getpid(), self._nonce)]
-            self._process = spawn_helper("launcher", arguments, other.fileno(), is_fed=False)
+            self._process = spawn_helper("launcher", arguments, other.fileno())
         except BaseException:
             ours.close()
             raise

@@ -131,14 +131,13 @@ def subreaper() -> Iterator[None]:
         libc.prctl(PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0)
 
 
-def spawn_helper(name: str, arguments: Sequence[str], keep: int, *, is_fed: bool) -> subprocess.Popen[bytes]:
+def spawn_helper(name: str, arguments: Sequence[str], keep: int) -> subprocess.Popen[bytes]:
     """Start a helper program of our own in a session of its own, with one descriptor of ours.
 
     Args:
         name: The module beside this one whose `main` it runs, with nothing but the standard library.
         arguments: What it is told.
         keep: The descriptor that it has too.
-        is_fed: Whether it gets more through its standard input, which is empty otherwise.
 
     Raises:
         SpawnError: It could not be started.
@@ -148,7 +147,7 @@ def spawn_helper(name: str, arguments: Sequence[str], keep: int, *, is_fed: bool
     try:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", code, *arguments],
-            stdin=subprocess.PIPE if is_fed else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=(keep,),

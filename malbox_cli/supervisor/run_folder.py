@@ -25,6 +25,7 @@ from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
 
 __all__ = [
     "RunFolder",
+    "RunPlan",
     "base_folder",
     "base_path",
     "goes_on",
@@ -69,33 +70,63 @@ class RunFolder:
         """Where the control socket is bound."""
         return self.path / SOCKET
 
+    def remove(self) -> None:
+        """Remove the folder and what is left in shared memory. To be called when none of its processes is left."""
+        _remove(self.path)
+        os.close(self.lock)
+        with suppress(OSError):
+            self.path.parent.rmdir()  # it stays where another run has its folder in it
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A run's folder before there is anything of it: what to clean up is known to somebody before it is made.
+
+    Attributes:
+        path: Where the folder will be.
+        domain: What the run's processes will share memory in.
+        nonce: What the marks of the run's processes begin with; not 0.
+        is_named: Whether the manifest names the domain, so that another supervisor may have it.
+    """
+
+    path: Path
+    domain: Domain
+    nonce: int
+    is_named: bool
+
     @classmethod
-    def create(cls, manifest: Path, domain: str | None) -> "RunFolder":
-        """Make the folder of a new run, after removing what dead runs left.
+    def of(cls, manifest: Path, domain: str | None) -> "RunPlan":
+        """Return the plan of a new run.
 
         Args:
             manifest: Whose run it is.
             domain: The domain's name in the manifest; None for one of its own, ``default`` for iceoryx2's.
 
         Raises:
-            MalboxError: The folder cannot be made, or another supervisor runs in that domain.
+            MalboxError: The folder's name is too long for shared memory.
         """
-        base = base_folder()
-        remove_leftovers(base)
         name = domain or f"{hashlib.sha256(os.fsencode(manifest)).hexdigest()[:8]}-{secrets.token_hex(3)}"
-        path = base / name
-        root = path / ROOT
+        path = base_path() / name
         try:
-            shared = DEFAULT_DOMAIN if domain == "default" else Domain(str(root), prefix_of(path))
+            shared = DEFAULT_DOMAIN if domain == "default" else Domain(str(path / ROOT), prefix_of(path))
         except ValueError as error:
             raise MalboxError(f"{error}, with MALBOX_RUNTIME_DIR, or give the domain a shorter name") from error
-        lock = _claim(path, wait=domain is not None)
+        return cls(path, shared, 1 + secrets.randbelow(2**32 - 1), domain is not None)
+
+    def make(self) -> "RunFolder":
+        """Make the folder, after removing what dead runs left.
+
+        Raises:
+            MalboxError: It cannot be made, or another supervisor runs in that domain.
+        """
+        path, root = self.path, self.path / ROOT
+        remove_leftovers(base_folder())
+        lock = _claim(path, wait=self.is_named)
         try:
             _end_processes(path)  # of a dead run in the same domain
-            nonce = 1 + secrets.randbelow(2**32 - 1)
             os.truncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n{nonce}\n".encode(), 0)
-            if not shared.is_default:
+            os.pwrite(lock, f"{os.getpid()}\n{self.nonce}\n".encode(), 0)
+            if not self.domain.is_default:
                 _remove_shared_memory(path)
                 shutil.rmtree(root, ignore_errors=True)
                 root.mkdir(mode=0o700)
@@ -103,14 +134,7 @@ class RunFolder:
             _remove(path)
             os.close(lock)
             raise MalboxError(f"cannot make the folder {root}: {error.strerror}") from error
-        return cls(path, shared, lock, nonce)
-
-    def remove(self) -> None:
-        """Remove the folder and what is left in shared memory. To be called when none of its processes is left."""
-        _remove(self.path)
-        os.close(self.lock)
-        with suppress(OSError):
-            self.path.parent.rmdir()  # it stays where another run has its folder in it
+        return RunFolder(path, self.domain, lock, self.nonce)
 
 
 def prefix_of(folder: Path) -> str:

@@ -31,7 +31,7 @@ from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import subreaper
 from malbox_cli.supervisor.reactor import Reactor
-from malbox_cli.supervisor.run_folder import RunFolder
+from malbox_cli.supervisor.run_folder import RunFolder, RunPlan
 from malbox_cli.supervisor.signals import StopSignals
 from malbox_cli.supervisor.systemd import forget_systemd
 from plugin_runtime.environment import PluginEnvironment
@@ -127,11 +127,13 @@ def open_session(
     clock = Clock()
     with closing(Poller()) as poller, closing(StopSignals(poller)) as signals, ExitStack() as stack:
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
-        folder = RunFolder.create(manifest.path, domain)
-        stack.callback(folder.remove)
-        groups = stack.enter_context(control_groups(plugins, folder.nonce, log.say))
-        guard = Guard(folder.path, folder.domain.prefix, folder.lock, folder.nonce)
+        plan = RunPlan.of(manifest.path, domain)
+        guard = Guard(plan.path, plan.domain.prefix, plan.nonce)
         stack.callback(guard.done)
+        folder = plan.make()
+        stack.callback(folder.remove)
+        guard.locked(folder.lock)
+        groups = stack.enter_context(control_groups(plugins, folder.nonce, log.say))
         # It comes up while the ports are made.
         launcher = Launcher(folder.nonce)
         stack.callback(launcher.close)

@@ -84,6 +84,19 @@ def test_nothing_is_left_and_the_next_up_works_at_once(place: Place, domain: str
     assert next_up.wait(20).code == 143
 
 
+@pytest.mark.parametrize("moment", ["its folder is there", "it makes its services", "its plugins start"])
+def test_nothing_is_left_of_a_supervisor_that_was_killed_while_it_started(place: Place, moment: str) -> None:
+    place.orphans_are_fine = True
+    manifest = place.manifest("echo", "raises")
+    up = place.start("up", "-f", manifest)
+    MOMENTS[moment][0](place, manifest, up)
+
+    up.popen.kill()
+    up.popen.wait()
+
+    place.assert_nothing_left(patience=2)
+
+
 @pytest.mark.parametrize("sign", ["accepted", "waiting"])
 def test_nothing_is_left_of_a_run_that_was_killed(place: Place, sign: str) -> None:
     place.orphans_are_fine = True

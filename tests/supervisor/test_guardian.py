@@ -14,7 +14,7 @@ import pytest
 
 from malbox_cli.supervisor import guardian
 from malbox_cli.supervisor.guard import Guard
-from malbox_cli.supervisor.run_folder import LOCK, RunFolder
+from malbox_cli.supervisor.run_folder import LOCK, RunFolder, RunPlan
 from malbox_cli.supervisor.strays import to_mark
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -54,7 +54,7 @@ class Run:
 
 @pytest.fixture
 def run(runtime_folder: Path) -> Iterator[Run]:
-    folder = RunFolder.create(runtime_folder / "plugins.toml", None)
+    folder = RunPlan.of(runtime_folder / "plugins.toml", None).make()
     shared = SHARED_MEMORY / f"{folder.domain.prefix}x"
     shared.touch()
     (folder.path / "shm" / "nodes").mkdir()
@@ -70,17 +70,16 @@ def run(runtime_folder: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def guard(run: Run) -> Iterator[Guard]:
-    guard = Guard(run.folder.path, run.folder.domain.prefix, run.folder.lock, run.folder.nonce)
+    guard = Guard(run.folder.path, run.folder.domain.prefix, run.folder.nonce)
+    guard.locked(run.folder.lock)
     yield guard
     guard.done()
 
 
 def die(guard: Guard) -> subprocess.Popen[bytes]:
     """Let the guardian see what it sees when the supervisor is killed; return its process."""
-    process = guard._process
-    assert process.stdin is not None
-    process.stdin.close()
-    return process
+    guard._channel.close()
+    return guard._process
 
 
 def test_a_supervisor_that_is_done_leaves_everything_to_itself(run: Run, guard: Guard) -> None:
@@ -104,7 +103,7 @@ def test_a_killed_supervisor_s_plugins_folder_and_shared_memory_go(run: Run, gua
 
 
 def test_the_folder_of_all_runs_stays_where_another_run_is_in_it(run: Run, guard: Guard) -> None:
-    other = RunFolder.create(run.folder.path / "plugins.toml", None)
+    other = RunPlan.of(run.folder.path / "plugins.toml", None).make()
     assert die(guard).wait(20) == 0
     assert run.is_gone()
     assert other.socket.parent.exists()
@@ -240,8 +239,53 @@ def test_the_lock_is_held_until_everything_is_cleaned_up(run: Run, guard: Guard)
     os.close(looking)
 
 
+@pytest.fixture
+def planned(tmp_path: Path) -> Iterator[tuple[Path, Guard]]:
+    """A run's folder that was not made yet, and its guardian."""
+    folder = tmp_path / "runs" / "run"
+    folder.parent.mkdir()
+    guard = Guard(folder, "", 1)
+    yield folder, guard
+    guard.done()
+
+
+def test_a_supervisor_that_was_killed_before_it_made_anything_leaves_nothing(planned: tuple[Path, Guard]) -> None:
+    folder, guard = planned
+    assert die(guard).wait(20) == 0
+    assert not folder.parent.exists()
+
+
+def test_a_folder_that_has_no_lock_yet_goes(planned: tuple[Path, Guard]) -> None:
+    folder, guard = planned
+    folder.mkdir()
+    assert die(guard).wait(20) == 0
+    assert not folder.parent.exists()
+
+
+def test_a_folder_whose_lock_was_not_handed_over_goes(planned: tuple[Path, Guard]) -> None:
+    folder, guard = planned
+    (folder / "shm").mkdir(parents=True)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    process = die(guard)
+    os.close(lock)  # the kernel lets go of it a little later, perhaps
+    assert process.wait(20) == 0
+    assert not folder.parent.exists()
+
+
+def test_a_folder_that_another_run_holds_stays(planned: tuple[Path, Guard]) -> None:
+    folder, guard = planned
+    (folder / "shm").mkdir(parents=True)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert die(guard).wait(20) == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted([LOCK, "shm"])
+    os.close(lock)
+
+
 def test_iceoryx2_s_own_domain_is_left_alone(run: Run) -> None:
-    guard = Guard(run.folder.path, "", run.folder.lock, run.folder.nonce)
+    guard = Guard(run.folder.path, "", run.folder.nonce)
+    guard.locked(run.folder.lock)
     die(guard).wait(20)
     assert run.shared.exists()
     assert not run.folder.path.exists()
@@ -256,7 +300,8 @@ def test_a_folder_with_an_odd_name_is_removed(tmp_path: Path) -> None:
     target.mkdir()
     (folder / "link").symlink_to(target)
     lock = os.open(folder / LOCK, os.O_RDWR)
-    guard = Guard(folder, "", lock, 1)
+    guard = Guard(folder, "", 1)
+    guard.locked(lock)
     die(guard).wait(20)
     guard.done()
     os.close(lock)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from malbox_cli.supervisor import run_folder as module
-from malbox_cli.supervisor.run_folder import LOCK, RunFolder, base_folder, prefix_of, remove_leftovers
+from malbox_cli.supervisor.run_folder import LOCK, RunPlan, base_folder, prefix_of, remove_leftovers
 from plugin_runtime.errors import MalboxError
 from plugin_runtime.ports.domain import MAX_ROOT_AND_PREFIX
 
@@ -34,7 +34,7 @@ def base(runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @contextmanager
 def other_process(code: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Python code that imports RunFolder, until it has printed a line; it waits for its standard input then."""
+    """Run Python code that imports RunPlan, until it has printed a line; it waits for its standard input then."""
     program = f"{IMPORTS}; {code}; print('there', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -59,7 +59,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_run_has_a_folder_a_root_and_a_prefix_of_its_own(base: Path) -> None:
-    first, second = RunFolder.create(MANIFEST, None), RunFolder.create(MANIFEST, None)
+    first, second = RunPlan.of(MANIFEST, None).make(), RunPlan.of(MANIFEST, None).make()
     assert first.path.parent == second.path.parent == base
     assert first.path != second.path
     assert first.domain.prefix != second.domain.prefix
@@ -73,7 +73,7 @@ def test_a_run_has_a_folder_a_root_and_a_prefix_of_its_own(base: Path) -> None:
 
 
 def test_what_a_run_has_in_shared_memory_goes_with_its_folder(base: Path) -> None:
-    run = RunFolder.create(MANIFEST, None)
+    run = RunPlan.of(MANIFEST, None).make()
     ours, other = SHARED_MEMORY / f"{run.domain.prefix}x", SHARED_MEMORY / f"{prefix_of(base / 'other')}x"
     ours.touch()
     other.touch()
@@ -88,12 +88,12 @@ def test_the_same_name_in_another_folder_has_another_prefix() -> None:
 
 
 def test_the_default_domain_is_iceoryx2_s_own_and_there_is_one_at_a_time(base: Path) -> None:
-    run = RunFolder.create(MANIFEST, "default")
+    run = RunPlan.of(MANIFEST, "default").make()
     assert run.domain.is_default
     with pytest.raises(MalboxError, match=rf"another supervisor runs in the domain 'default': process {os.getpid()}"):
-        RunFolder.create(MANIFEST, "default")
+        RunPlan.of(MANIFEST, "default").make()
     run.remove()
-    RunFolder.create(MANIFEST, "default").remove()
+    RunPlan.of(MANIFEST, "default").make().remove()
     assert not base.exists()
 
 
@@ -101,18 +101,18 @@ def test_a_named_domain_that_is_taken_is_told_at_once_with_the_process_that_has_
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CLAIM_SECONDS", 60.0)
-    with other_process("run = RunFolder.create(Path('/m'), 'lab')") as process:
+    with other_process("run = RunPlan.of(Path('/m'), 'lab').make()") as process:
         started = time.monotonic()
         with pytest.raises(MalboxError, match=rf"another supervisor runs in the domain 'lab': process {process.pid}$"):
-            RunFolder.create(MANIFEST, "lab")
+            RunPlan.of(MANIFEST, "lab").make()
         assert time.monotonic() - started < 20
-    RunFolder.create(MANIFEST, "lab").remove()
+    RunPlan.of(MANIFEST, "lab").make().remove()
     assert not base.exists()
 
 
 def test_a_named_domain_waits_for_the_guardian_of_a_dead_run(base: Path) -> None:
     # The lock is held by a living process, which is not the one that is named in it.
-    with other_process("run = RunFolder.create(Path('/m'), 'lab')") as process:
+    with other_process("run = RunPlan.of(Path('/m'), 'lab').make()") as process:
         file = base / "lab" / LOCK
         dead = subprocess.Popen([sys.executable, "-c", ""])
         wait_until(lambda: Path(f"/proc/{dead.pid}/stat").read_text().split()[2] == "Z")  # not reaped: still a pid
@@ -121,7 +121,7 @@ def test_a_named_domain_waits_for_the_guardian_of_a_dead_run(base: Path) -> None
             [
                 sys.executable,
                 "-c",
-                f"{IMPORTS}; run = RunFolder.create(Path('/m'), 'lab'); print('mine'); run.remove()",
+                f"{IMPORTS}; run = RunPlan.of(Path('/m'), 'lab').make(); print('mine'); run.remove()",
             ],
             stdout=subprocess.PIPE,
         )
@@ -137,16 +137,16 @@ def test_a_named_domain_waits_for_the_guardian_of_a_dead_run(base: Path) -> None
 
 def test_a_named_domain_whose_lock_is_never_let_go_of_is_told(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLAIM_SECONDS", 0.1)
-    with other_process("run = RunFolder.create(Path('/m'), 'lab')"):
+    with other_process("run = RunPlan.of(Path('/m'), 'lab').make()"):
         (base / "lab" / LOCK).write_text("")
         with pytest.raises(MalboxError, match="its process is not known"):
-            RunFolder.create(MANIFEST, "lab")
+            RunPlan.of(MANIFEST, "lab").make()
     assert remove_leftovers(base) == 1
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(base: Path) -> None:
     code = (
-        "run = RunFolder.create(Path('/m'), None); "
+        "run = RunPlan.of(Path('/m'), None).make(); "
         "Path('/dev/shm', run.domain.prefix + 'x').touch(); (run.path / 'shm' / 'services').mkdir()"
     )
     with other_process(code) as process:
@@ -156,7 +156,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(base: Path) -> None:
         assert shared.exists()
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        run = RunFolder.create(MANIFEST, None)
+        run = RunPlan.of(MANIFEST, None).make()
         assert not shared.exists()
         assert list(base.iterdir()) == [run.path]
         run.remove()
@@ -183,11 +183,11 @@ def test_leftovers_are_the_folders_of_runs_and_nothing_else(base: Path) -> None:
 
 @pytest.mark.parametrize("domain", [None, "lab"], ids=["own", "named"])
 def test_what_a_dead_run_left_running_is_ended_before_the_next_begins(base: Path, domain: str | None) -> None:
-    run = RunFolder.create(MANIFEST, domain)
+    run = RunPlan.of(MANIFEST, domain).make()
     os.close(run.lock)  # as its end does, which took the guardian with it
     mark = "import resource; resource.setrlimit(10, ({} << 24, resource.getrlimit(10)[1]))"
     with other_process(mark.format(run.nonce)) as stray, other_process(mark.format(run.nonce ^ 1)) as other:
-        next_run = RunFolder.create(MANIFEST, domain)
+        next_run = RunPlan.of(MANIFEST, domain).make()
         assert stray.wait(20) == -signal.SIGKILL
         assert other.poll() is None
     assert next_run.nonce != run.nonce
@@ -200,7 +200,7 @@ def test_leftovers_of_a_folder_that_is_gone_are_none(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_folder_is_the_last_that_goes(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = RunFolder.create(MANIFEST, "lab")
+    run = RunPlan.of(MANIFEST, "lab").make()
     (run.path / "socket").touch()
     seen: list[list[str]] = []
     unlink = Path.unlink
@@ -225,7 +225,7 @@ def test_many_processes_make_and_remove_runs_at_once(base: Path, domain: str | N
         "done = 0\n"
         "while done < 25:\n"
         "    try:\n"
-        f"        run = RunFolder.create(Path('/m'), {domain!r})\n"
+        f"        run = RunPlan.of(Path('/m'), {domain!r}).make()\n"
         "    except MalboxError as error:\n"
         "        assert 'another supervisor runs' in str(error), error\n"
         "        continue\n"
@@ -290,8 +290,8 @@ def test_a_named_domain_that_does_not_fit_is_refused_before_iceoryx2_aborts(
     monkeypatch.setattr(module, "MAX_BASE_BYTES", 1000)
     monkeypatch.setenv("MALBOX_RUNTIME_DIR", str(folder))
     with pytest.raises(MalboxError, match="or give the domain a shorter name"):
-        RunFolder.create(MANIFEST, "n" * 24)
-    assert list(folder.iterdir()) == []
+        RunPlan.of(MANIFEST, "n" * 24)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
