@@ -86,8 +86,11 @@ class Lives:
                     continue
                 if plugin.state is PluginState.BACKOFF and plugin.retry_at is not None and plugin.retry_at <= now:
                     plugin.retry_at = None
-                    self._spawn(plugin, now)
-                elif plugin.state is PluginState.PENDING:
+                    if not plugin.was_due:
+                        self._spawn(plugin, now)
+                        continue
+                    plugin.move(PluginEvent.START_ASKED, "is to be started", now)
+                if plugin.state is PluginState.PENDING:
                     again |= self._start_or_skip(plugin, now)
 
     def _start_or_skip(self, plugin: PluginRecord, now: float) -> bool:
@@ -125,13 +128,8 @@ class Lives:
         self.start_what_can(now)  # those that wait say for whom, and how that one stands
 
     def spawn_failed(self, event: SpawnFailed, now: float) -> None:
-        """Take note of a process that could not be started; another try would end the same way."""
-        plugin = self._plugins[event.plugin_id]
-        plugin.spawning = False
-        if not plugin.state.is_over:
-            plugin.move(PluginEvent.SPAWN_FAILED, event.error, now)
-        self._out.append(Say("error", f"{plugin.id}: {event.error}", plugin.id))
-        self._desk.plugin_ended(plugin, f"could not be started ({event.error})", now, keep_queue=False)
+        """Take note of a process that could not be started."""
+        self._endings.not_started(self._plugins[event.plugin_id], event, now, may_come_back=not self.is_ending)
         self.start_what_can(now)
 
     # Being up.

@@ -38,6 +38,7 @@ class PluginRecord:
         ready_at: When it was READY.
         restarts: The starts of its process.
         retry_at: When its process is started again, while it is in BACKOFF.
+        was_due: Whether it is in BACKOFF because a start failed whose turn it was: then it waits for its turn again.
         vitals: Whether it is well.
         last_exit: How its last process ended.
         last_lines: What its last process printed last.
@@ -69,6 +70,7 @@ class PluginRecord:
     ready_at: float | None = None
     restarts: Restarts = field(default_factory=Restarts)
     retry_at: float | None = None
+    was_due: bool = False
     vitals: Vitals = field(default_factory=Vitals)
     last_exit: ExitStatus | None = None
     last_lines: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from malbox_cli.supervisor.exit_status import ExitStatus
+from malbox_cli.supervisor.start_errors import is_transient
 from plugin_runtime.errors import MalboxError
 
 __all__ = [
@@ -36,7 +37,15 @@ PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 
 
 class SpawnError(MalboxError):
-    """A process could not be started."""
+    """A process could not be started.
+
+    Attributes:
+        is_transient: Whether another try may go well: what was in the way goes away by itself.
+    """
+
+    def __init__(self, text: str, *, is_transient: bool = False) -> None:
+        super().__init__(text)
+        self.is_transient = is_transient
 
 
 @dataclass(slots=True)
@@ -154,7 +163,8 @@ def spawn_helper(name: str, arguments: Sequence[str], keep: int, *, is_fed: bool
             pass_fds=(keep,),
         )
     except OSError as error:
-        raise SpawnError(f"cannot start {sys.executable}: {error.strerror}") from error
+        why = f"cannot start {sys.executable}: {error.strerror}"
+        raise SpawnError(why, is_transient=is_transient(error.errno)) from error
 
 
 def reap_helper(helper: subprocess.Popen[bytes], patience: float) -> None:

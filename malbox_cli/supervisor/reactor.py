@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from malbox_cli.control.records import Record
 from malbox_cli.store.results import ResultWriter, Written
@@ -23,7 +23,7 @@ from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import SpawnError, belongs_to
 from malbox_cli.supervisor.streams import TaskStreams
-from plugin_runtime.errors import ProtocolError, TransportError
+from plugin_runtime.errors import ProtocolError, TransportError, VersionMismatch
 from plugin_runtime.ports.base import SupervisorPorts
 from plugin_runtime.wire.codec import decode_event, decode_hello, encode_event
 from plugin_runtime.wire.messages import EventKind, EventMessage
@@ -84,7 +84,6 @@ class Reactor:
         self.beat: Callable[[], float] = _seldom
         self._machine = machine
         self._plugin_ids = dict.fromkeys(plugin_ids)
-        self._not_adopted: dict[str, str] = {}
         self._ports = ports
         self._poller = poller
         self._children = children
@@ -253,33 +252,38 @@ class Reactor:
             case actions.Abandon():
                 self._children.abandon(action.plugin_id)
             case actions.Adopt():
-                self._adopt(action.plugin_id)
+                with suppress(TransportError):  # it is told when its process is to be started, which tries again
+                    self._add(action.plugin_id)
             case actions.Forget():
                 self._forget(action.plugin_id)
 
     def _spawn(self, action: actions.Spawn) -> None:
         plugin_id = action.plugin_id
         try:
-            if plugin_id in self._not_adopted:
-                raise SpawnError(self._not_adopted[plugin_id])
+            self._add(plugin_id)
             child, instance = self._children.spawn(action.spec)
         except SpawnError as error:
-            self.handle(events.SpawnFailed(plugin_id, str(error)))
+            self.handle(events.SpawnFailed(plugin_id, str(error), error.is_transient))
+        except TransportError as error:  # its services could not be made; there may be room for them later
+            self.handle(events.SpawnFailed(plugin_id, str(error), not isinstance(error, VersionMismatch)))
         else:
             self.handle(events.Spawned(plugin_id, child.pid, instance))
 
-    def _adopt(self, plugin_id: str) -> None:
-        try:
+    def _add(self, plugin_id: str) -> None:
+        """Make the services of a plugin, if it has none yet."""
+        if plugin_id not in self._plugin_ids:
             self._ports.add_plugin(plugin_id)
-        except TransportError as error:
-            self._not_adopted[plugin_id] = str(error)
-        else:
             self._plugin_ids[plugin_id] = None
 
     def _forget(self, plugin_id: str) -> None:
-        if self._not_adopted.pop(plugin_id, None) is None:
-            del self._plugin_ids[plugin_id]
+        self._slots.release(plugin_id)
+        if plugin_id not in self._plugin_ids:
+            return
+        del self._plugin_ids[plugin_id]
+        try:
             self._ports.remove_plugin(plugin_id)
+        except TransportError as error:
+            self._say("warning", f"{plugin_id}: {error}", plugin_id)
 
     def _publish(self, kind: EventKind, failure: str) -> None:
         try:

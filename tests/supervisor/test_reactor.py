@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -10,15 +11,16 @@ import pytest
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
-from malbox_cli.supervisor.actions import Action, AskHealth, AskStop
+from malbox_cli.supervisor.actions import Action, Adopt, AskHealth, AskStop, Forget, Spawn
 from malbox_cli.supervisor.children import Children, Ending
-from malbox_cli.supervisor.events import Beat, Event, HealthSaid, ProcessExited, StartAsked
+from malbox_cli.supervisor.events import Beat, Event, HealthSaid, ProcessExited, Spawned, SpawnFailed, StartAsked
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
+from plugin_runtime.errors import SharedMemoryFull
 from plugin_runtime.ports.base import PluginPorts
 from plugin_runtime.ports.memory import MemoryExchange
 from plugin_runtime.wire.health import health_frame
@@ -161,6 +163,32 @@ def test_a_step_of_the_end_that_fails_keeps_none_of_the_others_from_being_taken(
         rig.close()
 
     assert rig.closed == ["samples", "results"]
+
+
+def test_a_plugin_whose_services_cannot_be_made_is_tried_again_with_its_next_start(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned = SimpleNamespace(pid=7)
+    rig = Rig(stack, spawn=lambda _: (spawned, "nonce"))
+    stack.callback(rig.close)
+    spec = PluginSpec(id="c", name="c", argv=("/bin/true",), cwd=Path("/"))
+
+    def no_room(plugin_id: str) -> None:
+        raise SharedMemoryFull(f"no space for {plugin_id}")
+
+    with monkeypatch.context() as full:
+        full.setattr(rig.ports, "add_plugin", no_room)
+        rig.want(Adopt("c"), Spawn("c", spec))
+    assert rig.heard() == [SpawnFailed("c", "no space for c", is_transient=True)]
+
+    rig.want(Spawn("c", spec))
+    assert rig.heard() == [Spawned("c", 7, "nonce")]
+
+
+def test_a_plugin_that_is_no_more_gives_its_heartbeat_slot_back(rig: Rig) -> None:
+    assert (rig.slots.take("a"), rig.slots.take("b")) == (0, 1)
+    rig.want(Forget("a"))
+    assert rig.slots.take("c") == 0
 
 
 def test_the_end_lets_go_of_the_questions(rig: Rig, plugin: PluginPorts) -> None:
