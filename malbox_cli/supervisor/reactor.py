@@ -24,7 +24,7 @@ from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import SpawnError, belongs_to
 from malbox_cli.supervisor.streams import TaskStreams
 from plugin_runtime.errors import ProtocolError, TransportError, VersionMismatch
-from plugin_runtime.ports.base import SupervisorPorts
+from plugin_runtime.ports.base import ReceivedEvent, SupervisorPorts
 from plugin_runtime.wire.codec import decode_event, decode_hello, encode_event
 from plugin_runtime.wire.messages import EventKind, EventMessage
 from plugin_runtime.wire.names import DaemonWake
@@ -250,6 +250,7 @@ class Reactor:
             case actions.CleanUp():
                 self._clean_up(action)
             case actions.Abandon():
+                self._health.forget(action.plugin_id)
                 self._children.abandon(action.plugin_id)
             case actions.Adopt():
                 with suppress(TransportError):  # it is told when its process is to be started, which tries again
@@ -318,8 +319,18 @@ class Reactor:
             if plugin_id is not None:
                 self.handle(events.Beat(plugin_id))
 
+    def _receive_event(self, plugin_id: str) -> ReceivedEvent | None:
+        """Return a plugin's next event. One that has left has none; of one that cannot be received it is said."""
+        if plugin_id not in self._plugin_ids:
+            return None
+        try:
+            return self._ports.receive_event(plugin_id)
+        except TransportError as error:  # of one plugin: the others are none the worse for it
+            self._say("warning", f"{plugin_id}: {error}", plugin_id)
+            return None
+
     def _drain_events(self, plugin_id: str) -> None:
-        while (received := self._ports.receive_event(plugin_id)) is not None:
+        while (received := self._receive_event(plugin_id)) is not None:
             try:
                 message = decode_event(received.header, received.payload)
                 hello = decode_hello(message.payload) if message.kind is EventKind.PLUGIN_STARTED else None

@@ -102,7 +102,8 @@ def remove_files_of(pid: int, files: Iterable[Path]) -> None:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _remove_dead_node(node: Any, domain: Domain) -> None:  # noqa: ANN401 - iceoryx2 has no types

@@ -11,20 +11,30 @@ import pytest
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
-from malbox_cli.supervisor.actions import Action, Adopt, AskHealth, AskStop, Forget, Spawn
+from malbox_cli.supervisor.actions import Abandon, Action, Adopt, AskHealth, AskStop, Forget, Spawn
 from malbox_cli.supervisor.children import Children, Ending
-from malbox_cli.supervisor.events import Beat, Event, HealthSaid, ProcessExited, Spawned, SpawnFailed, StartAsked
+from malbox_cli.supervisor.events import (
+    Beat,
+    Event,
+    HealthSaid,
+    PluginStopped,
+    ProcessExited,
+    Spawned,
+    SpawnFailed,
+    StartAsked,
+)
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
-from plugin_runtime.errors import SharedMemoryFull
-from plugin_runtime.ports.base import PluginPorts
+from plugin_runtime.errors import SharedMemoryFull, TransportError
+from plugin_runtime.ports.base import PluginPorts, ReceivedEvent
 from plugin_runtime.ports.memory import MemoryExchange
+from plugin_runtime.wire.codec import encode_event
 from plugin_runtime.wire.health import health_frame
-from plugin_runtime.wire.messages import HealthAnswer
+from plugin_runtime.wire.messages import EventKind, EventMessage, HealthAnswer
 from plugin_runtime.wire.names import PluginWake
 
 
@@ -67,7 +77,7 @@ class Rig:
             OutputPump(poller, lambda *_: None),
             lambda _: (cast(ResultWriter, writer), cast(SampleReader, reader)),
             lambda *_: None,
-            lambda _, text: self.said.append(text),
+            lambda _level, text, _plugin_id=None: self.said.append(text),
             self.slots,
         )
 
@@ -183,6 +193,38 @@ def test_a_plugin_whose_services_cannot_be_made_is_tried_again_with_its_next_sta
 
     rig.want(Spawn("c", spec))
     assert rig.heard() == [Spawned("c", 7, "nonce")]
+
+
+def test_a_plugin_that_leaves_while_events_are_taken_is_passed_over(rig: Rig, plugin: PluginPorts) -> None:
+    rig.machine.wanted.append(Forget("b"))
+    plugin.publish_event(*encode_event(EventMessage(EventKind.PLUGIN_STOPPED)))
+    assert rig.heard() == [PluginStopped("a", is_ours=True)]
+
+
+def test_events_that_cannot_be_received_are_said_and_those_of_others_are_taken(
+    stack: ExitStack, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = rig.ports.receive_event
+
+    def broken(plugin_id: str) -> ReceivedEvent | None:
+        if plugin_id == "a":
+            raise TransportError("cannot receive an event of plugin a")
+        return receive(plugin_id)
+
+    monkeypatch.setattr(rig.ports, "receive_event", broken)
+    stack.enter_context(rig.exchange.plugin("b")).publish_event(*encode_event(EventMessage(EventKind.PLUGIN_STOPPED)))
+    assert rig.heard() == [PluginStopped("b", is_ours=True)]
+    assert rig.said == ["a: cannot receive an event of plugin a"]
+
+
+def test_no_answer_is_awaited_of_a_process_that_was_given_up(rig: Rig, plugin: PluginPorts) -> None:
+    rig.children.abandon = lambda _: None
+    rig.want(AskHealth("a"), Abandon("a"))
+    question = plugin.receive_request()
+    assert question is not None
+    assert not question.is_open
+    rig.want(AskHealth("a"))
+    assert plugin.receive_request() is not None
 
 
 def test_a_plugin_that_is_no_more_gives_its_heartbeat_slot_back(rig: Rig) -> None:
