@@ -56,7 +56,7 @@ class Endings:
             plugin.killed = plugin.killed or why
         if plugin.ready_at is not None:
             plugin.restarts.was_ready(now - plugin.ready_at)
-        may_come_back = may_come_back and not plugin.to_stop and not plugin.leaves
+        may_come_back = may_come_back and not plugin.leaves and (plugin.comes_back or not plugin.to_stop)
         comes_back = may_come_back and self._come_back(plugin, status, why, now, in_order=in_order)
         if not comes_back and plugin.state is was:  # otherwise it has FAILED because it was started too often
             plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
@@ -65,7 +65,8 @@ class Endings:
         if stopping and in_peace:
             self._say(plugin, "stopped")
         else:
-            self._say(plugin, plugin.reason if comes_back or not stopping else why, "info" if in_order else "error")
+            what = why if stopping or plugin.state is PluginState.PENDING else plugin.reason
+            self._say(plugin, what, "info" if in_order else "error")
         if was is PluginState.STARTING and killed_for and plugin.state is PluginState.FAILED:
             self._say_last_lines(plugin)  # they were printed a while ago
         self._desk.plugin_ended(plugin, how, now, keep_queue=comes_back)
@@ -81,6 +82,7 @@ class Endings:
             may_come_back: Whether anything may be started at all.
         """
         plugin.spawning = False
+        plugin.take_next_spec()
         plugin.last_lines = ()  # they are those of a process before
         comes_back, why = False, event.error
         if not plugin.state.is_over:
@@ -104,7 +106,7 @@ class Endings:
 
     def _come_back(self, plugin: PluginRecord, status: ExitStatus, why: str, now: float, *, in_order: bool) -> bool:
         """Decide whether a plugin is started again, and if so bring it to where it waits for that."""
-        if plugin.state is PluginState.STOPPING:
+        if plugin.state is PluginState.STOPPING or plugin.to_stop:
             if plugin.comes_back:
                 plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
                 plugin.move(PluginEvent.START_ASKED, "is to be started again", now)
@@ -167,6 +169,7 @@ class Endings:
         return f"{how} before it was ready{printed}", full + printed
 
     def _forget_process(self, plugin: PluginRecord) -> None:
+        plugin.take_next_spec()
         plugin.pid = None
         plugin.doom = None
         plugin.comes_back = plugin.to_stop = False

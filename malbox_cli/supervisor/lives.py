@@ -68,7 +68,7 @@ class Lives:
     def _want(self, plugin: PluginRecord, now: float, *, by_name: bool) -> None:
         if by_name:
             plugin.restarts.forget()
-        if plugin.state is PluginState.STOPPING:
+        if plugin.state is PluginState.STOPPING or plugin.to_stop:
             plugin.comes_back = True
         elif not plugin.state.has_process and not plugin.spawning and plugin.state is not PluginState.PENDING:
             plugin.move(PluginEvent.START_ASKED, "is to be started", now)
@@ -101,14 +101,13 @@ class Lives:
             self._desk.plugin_ended(plugin, plugin.reason, now, keep_queue=False)
             return True
         if waits := what_it_waits_for(plugin, self._plugins):
-            plugin.reason = "waits for " + ", ".join(f"{other.id} ({other.state.value})" for other in waits)
+            standing = ((other.id, PluginState.STOPPING if other.to_stop else other.state) for other in waits)
+            plugin.reason = "waits for " + ", ".join(f"{id_} ({state.value})" for id_, state in standing)
         else:
             self._spawn(plugin, now)
         return False
 
     def _spawn(self, plugin: PluginRecord, now: float) -> None:
-        if plugin.next_spec is not None:
-            plugin.spec, plugin.next_spec = plugin.next_spec, None
         plugin.spawning = True
         plugin.restarts.started(now)
         self._out.append(Spawn(plugin.id, plugin.spec))
@@ -196,7 +195,7 @@ class Lives:
     def _show_health(self, plugin: PluginRecord, now: float) -> None:
         """Bring a plugin's state in line with what is wrong with it."""
         problem = plugin.vitals.problem
-        if not plugin.state.is_up or plugin.doom is not None:
+        if not plugin.state.is_up or plugin.doom is not None or plugin.to_stop:
             return
         if problem and plugin.reason != problem:
             plugin.move(PluginEvent.WORSENED, problem, now)
@@ -264,6 +263,7 @@ class Lives:
         if plugin.state.has_process:
             if plugin.state is not PluginState.STOPPING:
                 plugin.to_stop = True
+                plugin.reason = f"is {why} once those that come after it have ended"
                 self._desk.cancel_running(plugin, f"plugin {plugin.id} is {why}", now)
         elif not plugin.state.is_over:
             plugin.move(PluginEvent.STOP_ASKED, why, now)

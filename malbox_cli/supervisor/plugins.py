@@ -49,7 +49,7 @@ class PluginRecord:
         comes_back: Whether its process is started again once it ended, whatever the manifest says.
         to_stop: Whether it is to be told to stop once those that come after it have ended.
         leaves: Whether the manifest does not have it any more: it is forgotten once it ended.
-        next_spec: What the manifest says of it by now, for its next process.
+        next_spec: What the manifest says of it by now, where its process was started by what it said before.
         spawning: Whether its process is being started: Spawned or SpawnFailed is still to come.
         term_at: When it gets SIGTERM.
         kill_at: When it gets SIGKILL.
@@ -108,7 +108,14 @@ class PluginRecord:
     @property
     def takes_tasks(self) -> bool:
         """Whether a task can be sent to its process now, which may be busy with another one."""
-        return self.state.is_up and not self.said_stopped and self.doom is None and not self.vitals.silence
+        is_to_end = self.to_stop or self.said_stopped or self.doom is not None
+        return self.state.is_up and not is_to_end and not self.vitals.silence
+
+    @property
+    def stays_stopped(self) -> bool:
+        """Whether it is stopped, or about to be, until somebody starts it."""
+        is_ending = self.state is PluginState.STOPPING or self.to_stop
+        return self.state is PluginState.STOPPED or (is_ending and not self.comes_back)
 
     def knows(self, extension: str) -> bool:
         """Whether its process said that it knows an extension of the protocol."""
@@ -132,6 +139,11 @@ class PluginRecord:
         self.said_stopped = self.comes_back = self.to_stop = self.spawning = self.is_unfit = False
         self.vitals = Vitals()
         self.clear_ladder()
+
+    def take_next_spec(self) -> None:
+        """Go by what the manifest says by now: there is no process that was started by what it said before."""
+        if self.next_spec is not None:
+            self.spec, self.next_spec = self.next_spec, None
 
     def set_ladder(self, term_at: float | None, kill_at: float | None) -> None:
         """Set when it gets the signals that end it; an earlier time that is set already stays."""
