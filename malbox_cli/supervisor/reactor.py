@@ -149,9 +149,10 @@ class Reactor:
         self._longest_wait = min(SAFETY_NET_SECONDS, self.beat())
 
     def post(self, event: events.Event | Written) -> None:
-        """Hand in an event from another thread."""
+        """Hand in an event, from another thread or a signal's handler; after `close` nobody takes it any more."""
         self._inbox.append(event)
-        os.eventfd_write(self._inbox_fd, 1)
+        if self._inbox_fd >= 0:
+            os.eventfd_write(self._inbox_fd, 1)
 
     def handle(self, event: events.Event) -> None:
         """Let the machine decide about an event, and do what it decides; from the reactor's thread only.
@@ -174,14 +175,22 @@ class Reactor:
         """Kill what still runs, let the store finish, and let go of everything. Safe whatever happened before."""
         # Each step whatever becomes of those before: a thread that is left keeps the process from ending.
         with ExitStack() as stack:
-            stack.callback(os.close, self._inbox_fd)
+            stack.callback(self._close_inbox)
             stack.callback(self._poller.remove, self._inbox_fd)
             stack.callback(self._ports.unwatch, self._poller.fd)
             stack.callback(self._streams.close)
             stack.callback(self._health.close)
-            stack.callback(self._writer.close)
+            stack.callback(self._end_writer)
             stack.callback(self._reader.close)
             self._children.kill_all()
+
+    def _end_writer(self) -> None:
+        if not self._writer.close():
+            self._say("error", "the disk did not take all results in time; what is still on its way to it is given up")
+
+    def _close_inbox(self) -> None:
+        fd, self._inbox_fd = self._inbox_fd, -1
+        os.close(fd)
 
     def _wait_time(self) -> float:
         if self._streams.has_more:

@@ -58,6 +58,7 @@ class Rig:
 
     def __init__(self, stack: ExitStack, specs: tuple[PluginSpec, ...] = (), **children: object) -> None:
         self.closed: list[str] = []
+        self.disk_is_stuck = False
         self.machine = Deciding()
         self.slots = HeartbeatSlots()
         self.said: list[str] = []
@@ -81,8 +82,12 @@ class Rig:
             self.slots,
         )
 
-    def noting(self, what: str) -> Callable[[], None]:
-        return lambda: self.closed.append(what)
+    def noting(self, what: str) -> Callable[[], bool]:
+        def note() -> bool:
+            self.closed.append(what)
+            return not self.disk_is_stuck
+
+        return note
 
     def want(self, *actions: Action) -> None:
         """Have the machine ask for something."""
@@ -231,6 +236,13 @@ def test_a_plugin_that_is_no_more_gives_its_heartbeat_slot_back(rig: Rig) -> Non
     assert (rig.slots.take("a"), rig.slots.take("b")) == (0, 1)
     rig.want(Forget("a"))
     assert rig.slots.take("c") == 0
+
+
+def test_results_that_the_disk_did_not_take_are_told_of_and_keep_nobody(rig: Rig) -> None:
+    rig.disk_is_stuck = True
+    rig.close()
+    assert rig.said == ["the disk did not take all results in time; what is still on its way to it is given up"]
+    rig.reactor.post(StartAsked())  # what the disk says once it answers after all
 
 
 def test_the_end_lets_go_of_the_questions(rig: Rig, plugin: PluginPorts) -> None:
