@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from malbox_cli.supervisor.processes import SpawnError, reap_helper, spawn_helper
+from malbox_cli.supervisor.processes import SpawnError, end_helper, reap_helper, spawn_helper
 
 __all__ = ["Guard"]
 
@@ -14,6 +14,8 @@ PATIENCE_SECONDS = 1.0
 
 class Guard:
     """A guardian, and what it has to know. One that was killed is started again when there is something to tell it.
+
+    So is one that somebody has stopped, once what it was told fills its pipe: nothing here waits for it to listen.
 
     Args:
         folder: The run's folder, which it removes.
@@ -43,19 +45,26 @@ class Guard:
 
     def done(self) -> None:
         """Say that nothing is left to clean up, and wait for the guardian's end, which comes within a moment."""
-        with suppress(BrokenPipeError):
+        try:
             self._write("done")
+        except BlockingIOError:
+            self._kill()
+        except BrokenPipeError:
+            pass
         self._close()
 
     def _start(self) -> None:
         self._process = spawn_helper("guardian", (), self._lock, is_fed=True)
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
         for line in (*self._told, *(f"spawned {pid}" for pid in self._pids)):
             self._write(line)
 
     def _tell(self, line: str) -> None:
         try:
             self._write(line)
-        except BrokenPipeError:
+        except (BrokenPipeError, BlockingIOError):
+            self._kill()
             self._close()
             with suppress(BrokenPipeError, SpawnError):  # without one the supervisor goes on, and tries again next time
                 self._start()
@@ -64,11 +73,14 @@ class Guard:
         assert self._process.stdin is not None
         if self._process.stdin.closed:  # it could not be started again the last time
             raise BrokenPipeError
-        self._process.stdin.write(os.fsencode(line) + b"\n")
-        self._process.stdin.flush()
+        # Past the buffer of the stream: a line that is shorter than PIPE_BUF goes whole or not at all.
+        os.write(self._process.stdin.fileno(), os.fsencode(line) + b"\n")
+
+    def _kill(self) -> None:
+        """Kill a guardian that does not listen, before its input ends: it would take that for the end of us."""
+        end_helper(self._process)
 
     def _close(self) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
+        self._process.stdin.close()
         reap_helper(self._process, PATIENCE_SECONDS)
