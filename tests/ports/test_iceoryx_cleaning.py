@@ -62,6 +62,12 @@ def test_a_killed_plugin_is_cleaned_up_and_its_id_served_again_at_once(domain: D
             again.close()
 
 
+def test_of_a_process_that_left_nothing_no_node_is_listed(domain: Domain) -> None:
+    with IceoryxSupervisorPorts(domain), subprocess.Popen(["/bin/true"]) as process:
+        process.wait(DEADLINE)
+        clean_up_after(process.pid, domain, None)  # there is no configuration to list nodes with
+
+
 def test_a_living_process_is_not_cleaned_up(domain: Domain) -> None:
     with IceoryxSupervisorPorts(domain) as supervisor, process_with(domain, PORTS) as process:
         supervisor.add_plugin(ID)
