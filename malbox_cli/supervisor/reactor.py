@@ -287,6 +287,7 @@ class Reactor:
 
     def _forget(self, plugin_id: str) -> None:
         self._slots.release(plugin_id)
+        self._health.forget(plugin_id)
         if plugin_id not in self._plugin_ids:
             return
         del self._plugin_ids[plugin_id]

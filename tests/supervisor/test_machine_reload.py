@@ -8,6 +8,7 @@ from histories import History, kinds, of, spec
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import Adopt, AskStop, Changed, Forget, SendConfigReloaded, Spawn
 from malbox_cli.supervisor.plugin_state import PluginState
+from malbox_cli.supervisor.reload import most_at_once
 from malbox_cli.supervisor.verdict import verdict
 
 A, B = spec("a"), spec("b")
@@ -141,6 +142,10 @@ def test_one_that_had_failed_is_tried_again_and_one_that_was_stopped_is_not(*, s
     assert of(Spawn, actions) == ([] if stopped else [Spawn("a", CHANGED)])
     if stopped:
         assert of(Spawn, history.do(events.PluginsAsked("start", ("a",)))) == [Spawn("a", CHANGED)]
+
+
+def test_there_is_to_be_room_for_those_that_go_and_those_that_come() -> None:
+    assert most_at_once(["a", "b"], (B, spec("c"), spec("d"))) == 4
 
 
 def test_a_restart_goes_on_once_the_process_has_ended() -> None:
