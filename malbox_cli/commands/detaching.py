@@ -15,6 +15,7 @@ from malbox_cli.output.text import safe
 from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
+    from malbox_cli.control.client import ControlClient
     from malbox_cli.manifest.specs import Manifest
     from malbox_cli.supervisor.ownership import Owner
 
@@ -59,8 +60,13 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
             try:
                 with ControlClient(found) as client:
                     followed = follow(client, None, TO_BE_READY, None)
+                    ends = bool(followed.missed) and _is_stopping(client)
             except SupervisorLost:
                 select.select([pidfd], [], [])
+                return _tell_of_the_end(output)
+            if ends:  # as it does by itself when no plugin runs any more
+                select.select([pidfd], [], [])
+                tell_of(followed, TO_BE_READY, None)
                 return _tell_of_the_end(output)
         finally:
             os.close(pidfd)
@@ -86,6 +92,18 @@ def _owner_of_process(manifest: "Manifest", pid: int, pidfd: int) -> "Owner | No
         if select.select([pidfd], [], [], LOOK_SECONDS)[0]:
             return None
         time.sleep(0)
+
+
+def _is_stopping(client: "ControlClient") -> bool:
+    """Return whether the supervisor is stopping; it decides about that before it answers.
+
+    Raises:
+        SupervisorLost: It has ended.
+    """
+    from malbox_cli.control.news import SupervisorNews
+
+    states = (news.state for news in client.watch() if isinstance(news, SupervisorNews))
+    return next(states, "stopping") == "stopping"
 
 
 def _tell_of_the_end(output: int) -> int:

@@ -77,6 +77,7 @@ def test_detach_says_why_the_supervisor_has_ended(place: Place, when: str) -> No
 
     assert up.code == 1
     assert why in up.err
+    assert up.err.endswith("malbox: the supervisor has ended\n")
     assert find_owner(manifest.parent / ".malbox") is None
 
 
