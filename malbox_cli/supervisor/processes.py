@@ -20,6 +20,7 @@ __all__ = [
     "Child",
     "SpawnError",
     "belongs_to",
+    "children_are_kept",
     "end_helper",
     "kill_child",
     "reap_ended",
@@ -125,6 +126,22 @@ def wait_for_end(pids: Collection[int], seconds: float) -> None:
             for pidfd, _ in poll.poll(left * 1000):
                 poll.unregister(pidfd)
                 living.discard(pidfd)
+
+
+@contextmanager
+def children_are_kept() -> Iterator[None]:
+    """Have children that end wait until they are reaped, during a block; to be called on the main thread.
+
+    Whoever started us may have had SIGCHLD ignored, and then nobody could find out how a plugin ended.
+    """
+    was_ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    if was_ignored:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if was_ignored:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
 @contextmanager

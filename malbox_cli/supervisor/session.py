@@ -29,7 +29,7 @@ from malbox_cli.supervisor.ownership import make_state_folder
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
-from malbox_cli.supervisor.processes import subreaper
+from malbox_cli.supervisor.processes import children_are_kept, subreaper
 from malbox_cli.supervisor.reactor import Reactor
 from malbox_cli.supervisor.run_folder import RunFolder
 from malbox_cli.supervisor.signals import StopSignals
@@ -126,6 +126,7 @@ def open_session(
     make_state_folder(manifest.state_dir)
     clock = Clock()
     with closing(Poller()) as poller, closing(StopSignals(poller)) as signals, ExitStack() as stack:
+        stack.enter_context(children_are_kept())
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         folder = RunFolder.create(manifest.path, domain)
         stack.callback(folder.remove)
