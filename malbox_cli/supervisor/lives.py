@@ -101,8 +101,7 @@ class Lives:
             self._desk.plugin_ended(plugin, plugin.reason, now, keep_queue=False)
             return True
         if waits := what_it_waits_for(plugin, self._plugins):
-            standing = ((other.id, PluginState.STOPPING if other.to_stop else other.state) for other in waits)
-            plugin.reason = "waits for " + ", ".join(f"{id_} ({state.value})" for id_, state in standing)
+            plugin.reason = "waits for " + ", ".join(f"{other.id} ({other.standing.value})" for other in waits)
         else:
             self._spawn(plugin, now)
         return False

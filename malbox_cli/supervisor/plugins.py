@@ -112,6 +112,11 @@ class PluginRecord:
         return self.state.is_up and not is_to_end and not self.vitals.silence
 
     @property
+    def standing(self) -> PluginState:
+        """Where it stands for others: one that waits for its turn to stop gets no task any more, as one that stops."""
+        return PluginState.STOPPING if self.to_stop and self.state.has_process else self.state
+
+    @property
     def stays_stopped(self) -> bool:
         """Whether it is stopped, or about to be, until somebody starts it."""
         is_ending = self.state is PluginState.STOPPING or self.to_stop

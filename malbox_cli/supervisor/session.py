@@ -88,7 +88,7 @@ class Session:
         return PluginNews(
             time=round(now, 3),
             plugin=plugin.id,
-            state=plugin.state.value,
+            state=plugin.standing.value,
             reason=plugin.reason,
             since=round(now - self.clock.age(plugin.since), 3),
             pid=plugin.pid,
@@ -184,7 +184,7 @@ def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginSta
         id=plugin.id,
         name=plugin.spec.name,
         version=plugin.hello.version if plugin.hello else plugin.spec.version,
-        state=plugin.state.value,
+        state=plugin.standing.value,
         reason=plugin.reason,
         pid=plugin.pid,
         uptime=None if plugin.pid is None or plugin.spawned_at is None else round(age(plugin.spawned_at), 3),

@@ -82,6 +82,8 @@ def test_a_stop_begins_with_the_last_and_the_word_to_all_comes_when_nobody_is_to
     assert of(AskStop, history.do(events.StopAsked("x"))) == [AskStop("c")]
     assert of(SendShutdown, history.actions) == []
     assert (history.state("c"), history.state("b")) == (PluginState.STOPPING, PluginState.READY)
+    assert history.plugin("b").standing is PluginState.STOPPING
+    assert history.plugin("b").reason == "is told to stop once those that come after it have ended"
     assert of(AskStop, history.exited("c", code=0)) == [AskStop("b")]
     actions = history.exited("b", code=0)
     assert of(SendShutdown, actions) == [SendShutdown()]
