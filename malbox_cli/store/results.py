@@ -9,6 +9,7 @@ frames of a task until it is told that one before is dealt with.
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from plugin_runtime.wire.messages import Buffer, DataFormat
 __all__ = ["ResultWriter", "Written"]
 
 BLOCK = 1 << 20
+CLOSE_SECONDS = 2.0
+"""How long the end waits for what is still on its way to disk: a disk may never answer."""
 MAX_CHECKED_JSON = 1 << 20
 """JSON up to this many bytes is checked to be some before it is called so; of more its reader finds out.
 
@@ -105,12 +108,19 @@ class ResultWriter:
         """Take note that no further result of a task comes."""
         self._writer.submit(self._numbers.pop, task_id, None)
 
-    def close(self) -> None:
-        """Finish what was given, and end the threads."""
-        self._writer.close()
-        self._finisher.close()
+    def close(self) -> bool:
+        """Finish what was given, and end the threads; return whether that is done.
+
+        Where the disk has not taken everything within two seconds the threads are left to it, and end with the process.
+        """
+        give_up_at = time.monotonic() + CLOSE_SECONDS
+        if not self._writer.close(CLOSE_SECONDS):
+            return False
+        if not self._finisher.close(max(0.0, give_up_at - time.monotonic())):
+            return False
         for task_id in list(self._open):
             self._abandon(task_id)
+        return True
 
     # What the first thread runs.
 

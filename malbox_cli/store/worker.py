@@ -20,17 +20,19 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name)
+        # A daemon, because nothing ends a thread that waits for a disk.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Queue a job. It has to deal with its own exceptions."""
         self._jobs.put(partial(job, *args, **kwargs))
 
-    def close(self) -> None:
-        """Finish what was queued, and end the thread."""
+    def close(self, patience: float) -> bool:
+        """Finish what was queued, and end the thread; return whether that is done within `patience` seconds."""
         self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

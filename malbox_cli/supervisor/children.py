@@ -21,6 +21,7 @@ from malbox_cli.supervisor.log_hub import Say
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import Child, SpawnError, wait_for_end
+from malbox_cli.supervisor.start_errors import is_transient
 from malbox_cli.supervisor.strays import to_mark
 from malbox_cli.supervisor.sweep import Family, Sweeper
 
@@ -196,7 +197,8 @@ class Children:
         try:
             return self._groups.make(spec.id, self._spawns, spec.limits)
         except OSError as error:
-            raise SpawnError(f"cannot start {spec.argv[0]}: no control group for it: {error.strerror}") from error
+            why = f"cannot start {spec.argv[0]}: no control group for it: {error.strerror}"
+            raise SpawnError(why, is_transient=is_transient(error.errno)) from error
 
     def _let_go(self, plugin_id: str) -> None:
         life = self._lives[plugin_id]

@@ -9,6 +9,8 @@ __all__ = ["Clock"]
 
 LATE_SECONDS = 0.5
 """How much later than it said whoever asks may come; if it is more, something kept this process from running."""
+MAX_STOPS = 256
+"""How many stops are told apart, for ages: a machine that is too busy may stop us every few seconds, for years."""
 
 
 class Clock:
@@ -45,6 +47,9 @@ class Clock:
         if seconds > 0:
             self._stops.append((self._last, seconds))
             self._stood_still += seconds
+            if len(self._stops) > MAX_STOPS:
+                (_, first), (at, second), *later = self._stops
+                self._stops = [(at, first + second), *later]
 
     def age(self, moment: float) -> float:
         """Return how many seconds have really passed since a moment of this clock: those that do not count too."""

@@ -19,9 +19,9 @@ def blocker(plugin: PluginRecord, plugins: Mapping[str, PluginRecord]) -> str | 
 
 
 def what_it_waits_for(plugin: PluginRecord, plugins: Mapping[str, PluginRecord]) -> list[PluginRecord]:
-    """Return those that a plugin needs and that are not READY."""
+    """Return those that a plugin needs and that are not READY, or not for long any more."""
     needed = (plugins.get(needed_id) for needed_id in plugin.spec.after)
-    return [other for other in needed if other is not None and not other.state.is_up]
+    return [other for other in needed if other is not None and not other.standing.is_up]
 
 
 def dependents(plugin: PluginRecord, plugins: Mapping[str, PluginRecord]) -> list[PluginRecord]:

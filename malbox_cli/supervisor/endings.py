@@ -7,7 +7,7 @@ from malbox_cli.manifest.units import format_duration
 from malbox_cli.supervisor.actions import Abandon, Action, CleanUp, Say
 from malbox_cli.supervisor.desk import TaskDesk
 from malbox_cli.supervisor.diagnosis import explain
-from malbox_cli.supervisor.events import ProcessExited
+from malbox_cli.supervisor.events import ProcessExited, SpawnFailed
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.plugin_state import PluginEvent, PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
@@ -56,7 +56,7 @@ class Endings:
             plugin.killed = plugin.killed or why
         if plugin.ready_at is not None:
             plugin.restarts.was_ready(now - plugin.ready_at)
-        may_come_back = may_come_back and not plugin.to_stop and not plugin.leaves
+        may_come_back = may_come_back and not plugin.leaves and (plugin.comes_back or not plugin.to_stop)
         comes_back = may_come_back and self._come_back(plugin, status, why, now, in_order=in_order)
         if not comes_back and plugin.state is was:  # otherwise it has FAILED because it was started too often
             plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
@@ -65,11 +65,34 @@ class Endings:
         if stopping and in_peace:
             self._say(plugin, "stopped")
         else:
-            self._say(plugin, plugin.reason if comes_back or not stopping else why, "info" if in_order else "error")
+            what = why if stopping or plugin.state is PluginState.PENDING else plugin.reason
+            self._say(plugin, what, "info" if in_order else "error")
         if was is PluginState.STARTING and killed_for and plugin.state is PluginState.FAILED:
             self._say_last_lines(plugin)  # they were printed a while ago
         self._desk.plugin_ended(plugin, how, now, keep_queue=comes_back)
         self._out.append(CleanUp(plugin.id, event.pid))
+
+    def not_started(self, plugin: PluginRecord, event: SpawnFailed, now: float, *, may_come_back: bool) -> None:
+        """Decide what comes after a process that could not be started.
+
+        Args:
+            plugin: Whose process.
+            event: Why not.
+            now: The time.
+            may_come_back: Whether anything may be started at all.
+        """
+        plugin.spawning = False
+        plugin.take_next_spec()
+        plugin.last_lines = ()  # they are those of a process before
+        comes_back, why = False, event.error
+        if not plugin.state.is_over:
+            if event.is_transient and may_come_back and not plugin.leaves and plugin.spec.restart != "no":
+                comes_back = self._wait_for_the_next(plugin, event.error, PluginEvent.SPAWN_FAILED, now)
+            else:
+                plugin.move(PluginEvent.SPAWN_FAILED, event.error, now)
+            why = plugin.reason
+        self._say(plugin, why, "error")
+        self._desk.plugin_ended(plugin, f"could not be started ({event.error})", now, keep_queue=comes_back)
 
     def give_up(self, plugin: PluginRecord, now: float) -> None:
         """Wait no more for a process that not even SIGKILL ends."""
@@ -83,7 +106,7 @@ class Endings:
 
     def _come_back(self, plugin: PluginRecord, status: ExitStatus, why: str, now: float, *, in_order: bool) -> bool:
         """Decide whether a plugin is started again, and if so bring it to where it waits for that."""
-        if plugin.state is PluginState.STOPPING:
+        if plugin.state is PluginState.STOPPING or plugin.to_stop:
             if plugin.comes_back:
                 plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
                 plugin.move(PluginEvent.START_ASKED, "is to be started again", now)
@@ -93,24 +116,32 @@ class Endings:
             # It did what it was killed for because of one task, so that its starts say nothing of it.
             plugin.restarts.forget()
             self._back_off(plugin, why, 0.0, now)
+            plugin.restarts.count += 1
             return True
         is_unfit = plugin.is_unfit or (plugin.state is PluginState.STARTING and status.code == EXIT_MISMATCH)
         if is_unfit or not wants_restart(plugin.spec, status, in_order=in_order):
             return False
+        if not self._wait_for_the_next(plugin, why, PluginEvent.DIED, now):
+            return False
+        plugin.restarts.count += 1
+        return True
+
+    def _wait_for_the_next(self, plugin: PluginRecord, why: str, failed: PluginEvent, now: float) -> bool:
+        """Let a plugin wait for its next start; return False where it was started too often, and now has `failed`."""
         delay = plugin.restarts.next_delay(self._jitter())
         if plugin.restarts.is_at_limit(now + delay):
             window = format_duration(START_WINDOW_SECONDS)
             limit = f"start-limit: {MAX_STARTS} starts within {window} did not help"
-            plugin.move(PluginEvent.DIED, f"{why}; {limit}; try again with `malbox start {plugin.id}`", now)
+            plugin.move(failed, f"{why}; {limit}; try again with `malbox start {plugin.id}`", now)
             return False
         self._back_off(plugin, why, delay, now)
         return True
 
     def _back_off(self, plugin: PluginRecord, why: str, delay: float, now: float) -> None:
         again = f"it is started again in {delay:.1f} s" if delay else "it is started again"
+        plugin.was_due = plugin.state is PluginState.PENDING
         plugin.move(PluginEvent.RESTART_DUE, f"{why}; {again}", now)
         plugin.retry_at = now + delay
-        plugin.restarts.count += 1
 
     def _why(self, plugin: PluginRecord, event: ProcessExited, now: float, *, is_success: bool) -> tuple[str, str]:
         """Return how the process ended, in short for its task, and with what to do about it."""
@@ -138,6 +169,7 @@ class Endings:
         return f"{how} before it was ready{printed}", full + printed
 
     def _forget_process(self, plugin: PluginRecord) -> None:
+        plugin.take_next_spec()
         plugin.pid = None
         plugin.doom = None
         plugin.comes_back = plugin.to_stop = False

@@ -68,10 +68,14 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """A plugin's process could not be started, and another try would end the same way."""
+    """A plugin's process could not be started.
+
+    `is_transient` says that another try may go well; otherwise it would end the same way.
+    """
 
     plugin_id: str
     error: str
+    is_transient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +249,6 @@ Event = (
     StartAsked
     | PluginsAsked
     | Reloaded
-    | HealthSaid
-    | Beat
     | Spawned
     | SpawnFailed
     | PluginStarted

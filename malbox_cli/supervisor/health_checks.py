@@ -1,6 +1,7 @@
 """The questions after the plugins' health that are under way: one to a plugin, and each answer an event."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from malbox_cli.supervisor.events import Event, HealthSaid
 from plugin_runtime.errors import ProtocolError, TransportError
@@ -52,7 +53,8 @@ class HealthChecks:
         """Let go of the question to a plugin, if there is one: nobody is left to answer it."""
         stream = self._open.pop(plugin_id, None)
         if stream is not None:
-            stream.close()
+            with suppress(TransportError):  # what it still had to say is of no use to anybody
+                stream.close()
 
     def close(self) -> None:
         """Let go of every question."""

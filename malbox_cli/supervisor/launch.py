@@ -23,7 +23,7 @@ from malbox_cli.supervisor.processes import (
     wait_for_end,
 )
 from malbox_cli.supervisor.program_file import look_at
-from malbox_cli.supervisor.start_errors import why_not_started
+from malbox_cli.supervisor.start_errors import is_transient, why_not_started
 from malbox_cli.supervisor.strays import mark_of, own_children, to_mark
 
 __all__ = ["Launcher"]
@@ -92,7 +92,7 @@ class Launcher:
         try:
             reader, writer = os.pipe2(os.O_CLOEXEC)
         except OSError as error:
-            raise SpawnError(f"cannot start {program}: {error.strerror}") from error
+            raise _error(program, error) from error
         try:
             answer = self._ask(program, request, writer)
             pid: int | None = answer["pid"]
@@ -101,9 +101,8 @@ class Launcher:
                     os.waitpid(pid, 0)  # it ends as soon as it has said so
                 number = answer["errno"]
                 machine = os.uname().machine
-                raise SpawnError(
-                    why_not_started(spec, answer["step"], number, os.strerror(number), look_at(program), machine)
-                )
+                why = why_not_started(spec, answer["step"], number, os.strerror(number), look_at(program), machine)
+                raise SpawnError(why, is_transient=is_transient(number))
             assert pid is not None
             os.set_blocking(reader, False)
             return Child(pid, _pidfd_of(pid, program), reader, self._number)
@@ -142,11 +141,12 @@ class Launcher:
                     self._start()
                 return self._exchange(json.dumps({**request, "number": self._number}).encode(), output)
             except SpawnError as error:
-                raise SpawnError(f"cannot start {program}: {error}") from error
+                raise SpawnError(f"cannot start {program}: {error}", is_transient=error.is_transient) from error
             except OSError as error:
                 problem = error
                 self._end()
-        raise SpawnError(f"cannot start {program}: the process that starts the plugins does not answer") from problem
+        why = f"cannot start {program}: the process that starts the plugins does not answer"
+        raise SpawnError(why, is_transient=True) from problem
 
     def _exchange(self, text: bytes, output: int) -> dict[str, Any]:
         """Send a request and return the answer.
@@ -204,4 +204,8 @@ def _pidfd_of(pid: int, program: str) -> int:
         kill_child(pid)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
-        raise SpawnError(f"cannot start {program}: {error.strerror}") from error
+        raise _error(program, error) from error
+
+
+def _error(program: str, error: OSError) -> SpawnError:
+    return SpawnError(f"cannot start {program}: {error.strerror}", is_transient=is_transient(error.errno))

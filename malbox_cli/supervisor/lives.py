@@ -68,7 +68,7 @@ class Lives:
     def _want(self, plugin: PluginRecord, now: float, *, by_name: bool) -> None:
         if by_name:
             plugin.restarts.forget()
-        if plugin.state is PluginState.STOPPING:
+        if plugin.state is PluginState.STOPPING or plugin.to_stop:
             plugin.comes_back = True
         elif not plugin.state.has_process and not plugin.spawning and plugin.state is not PluginState.PENDING:
             plugin.move(PluginEvent.START_ASKED, "is to be started", now)
@@ -86,8 +86,11 @@ class Lives:
                     continue
                 if plugin.state is PluginState.BACKOFF and plugin.retry_at is not None and plugin.retry_at <= now:
                     plugin.retry_at = None
-                    self._spawn(plugin, now)
-                elif plugin.state is PluginState.PENDING:
+                    if not plugin.was_due:
+                        self._spawn(plugin, now)
+                        continue
+                    plugin.move(PluginEvent.START_ASKED, "is to be started", now)
+                if plugin.state is PluginState.PENDING:
                     again |= self._start_or_skip(plugin, now)
 
     def _start_or_skip(self, plugin: PluginRecord, now: float) -> bool:
@@ -98,14 +101,12 @@ class Lives:
             self._desk.plugin_ended(plugin, plugin.reason, now, keep_queue=False)
             return True
         if waits := what_it_waits_for(plugin, self._plugins):
-            plugin.reason = "waits for " + ", ".join(f"{other.id} ({other.state.value})" for other in waits)
+            plugin.reason = "waits for " + ", ".join(f"{other.id} ({other.standing.value})" for other in waits)
         else:
             self._spawn(plugin, now)
         return False
 
     def _spawn(self, plugin: PluginRecord, now: float) -> None:
-        if plugin.next_spec is not None:
-            plugin.spec, plugin.next_spec = plugin.next_spec, None
         plugin.spawning = True
         plugin.restarts.started(now)
         self._out.append(Spawn(plugin.id, plugin.spec))
@@ -125,13 +126,8 @@ class Lives:
         self.start_what_can(now)  # those that wait say for whom, and how that one stands
 
     def spawn_failed(self, event: SpawnFailed, now: float) -> None:
-        """Take note of a process that could not be started; another try would end the same way."""
-        plugin = self._plugins[event.plugin_id]
-        plugin.spawning = False
-        if not plugin.state.is_over:
-            plugin.move(PluginEvent.SPAWN_FAILED, event.error, now)
-        self._out.append(Say("error", f"{plugin.id}: {event.error}", plugin.id))
-        self._desk.plugin_ended(plugin, f"could not be started ({event.error})", now, keep_queue=False)
+        """Take note of a process that could not be started."""
+        self._endings.not_started(self._plugins[event.plugin_id], event, now, may_come_back=not self.is_ending)
         self.start_what_can(now)
 
     # Being up.
@@ -198,7 +194,7 @@ class Lives:
     def _show_health(self, plugin: PluginRecord, now: float) -> None:
         """Bring a plugin's state in line with what is wrong with it."""
         problem = plugin.vitals.problem
-        if not plugin.state.is_up or plugin.doom is not None:
+        if not plugin.state.is_up or plugin.doom is not None or plugin.to_stop:
             return
         if problem and plugin.reason != problem:
             plugin.move(PluginEvent.WORSENED, problem, now)
@@ -266,6 +262,7 @@ class Lives:
         if plugin.state.has_process:
             if plugin.state is not PluginState.STOPPING:
                 plugin.to_stop = True
+                plugin.reason = f"is {why} once those that come after it have ended"
                 self._desk.cancel_running(plugin, f"plugin {plugin.id} is {why}", now)
         elif not plugin.state.is_over:
             plugin.move(PluginEvent.STOP_ASKED, why, now)

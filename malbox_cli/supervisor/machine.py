@@ -62,6 +62,8 @@ class Machine:
         self._out: list[Action] = []
         self._desk = TaskDesk(self._plugins, self._out)
         self._lives = Lives(self._plugins, self._out, self._desk, stop_timeout, jitter)
+        self._are_leaving = False
+        self._departed: PluginRecord | None = None
         self._report_at: float | None = None
         self._store_until: float | None = None
 
@@ -69,6 +71,11 @@ class Machine:
     def plugins(self) -> tuple[PluginRecord, ...]:
         """The plugins, to look at."""
         return tuple(self._plugins.values())
+
+    @property
+    def to_judge(self) -> tuple[PluginRecord, ...]:
+        """By whom a supervisor's end is judged: the plugins, and one that was killed before it left, if any."""
+        return self.plugins if self._departed is None else (*self.plugins, self._departed)
 
     def plugin(self, plugin_id: str) -> PluginRecord | None:
         """Return the plugin of this id, to look at; None if there is none any more."""
@@ -105,7 +112,8 @@ class Machine:
             event: What happened.
             now: The time, in seconds of a clock that never goes back.
         """
-        if not self._decide_about_task(event, now):
+        # What is said of tasks moves no plugin; the last of them may let one go.
+        if not self._decide_about_task(event, now) or self._are_leaving:
             before = self._standings()
             self._decide_about_plugins(event, now)
             self._let_go_of_those_that_left()
@@ -196,7 +204,9 @@ class Machine:
         there = {plugin.id: plugin.next_spec or plugin.spec for plugin in self._plugins.values() if not plugin.leaves}
         changes = difference(there, event.plugins)
         for plugin_id in changes.removed:
-            self._plugins[plugin_id].leaves = True
+            self._plugins[plugin_id].leaves = self._are_leaving = True
+        # What an operator had stopped stays so; what had failed may have been mended by the change.
+        restarted = [plugin_id for plugin_id in changes.changed if not self._plugins[plugin_id].stays_stopped]
         for plugin_id in changes.changed:
             self._plugins[plugin_id].next_spec = specs[plugin_id]
         for plugin_id in changes.added:
@@ -205,26 +215,29 @@ class Machine:
                 plugin = self._plugins[plugin_id] = PluginRecord(specs[plugin_id], since=now)
                 self._out.append(Adopt(plugin_id))
             plugin.leaves, plugin.next_spec = False, specs[plugin_id]
+        # Before anything is started or stopped, which goes by what the plugins come after by now.
+        for plugin in self._plugins.values():
+            if plugin.has_no_process:
+                plugin.take_next_spec()
         self._out.append(SendConfigReloaded())
         self._lives.stop(changes.removed, now)
         for plugin_id in changes.removed:
             self._desk.drop(self._plugins[plugin_id], "is not in the manifest any more", now)
-        # What an operator had stopped stays so; what had failed may have been mended by the change.
-        stopped = {plugin.id for plugin in self._plugins.values() if plugin.state is PluginState.STOPPED}
-        for plugin_id in stopped & set(changes.changed):
-            plugin = self._plugins[plugin_id]
-            plugin.spec, plugin.next_spec = specs[plugin_id], None
-        self._lives.restart([plugin_id for plugin_id in changes.changed if plugin_id not in stopped], now)
+        self._lives.restart(restarted, now)
         self._lives.start(changes.added, now)
 
     def _standings(self) -> dict[str, tuple[PluginState, str, int | None]]:
         return {plugin.id: (plugin.state, plugin.reason, plugin.pid) for plugin in self._plugins.values()}
 
     def _let_go_of_those_that_left(self) -> None:
-        for plugin in [plugin for plugin in self._plugins.values() if plugin.leaves]:
+        leaving = [plugin for plugin in self._plugins.values() if plugin.leaves]
+        self._are_leaving = bool(leaving)
+        for plugin in leaving:
             if plugin.has_no_process and not self._desk.has_tasks_of(plugin.id):
                 del self._plugins[plugin.id]
                 self._out.append(Forget(plugin.id))
+                if plugin.killed and self._departed is None:
+                    self._departed = plugin
 
     def _watch_the_stop(self, now: float) -> None:
         """Say every now and then who is waited for, and wait for no disk for ever."""

@@ -15,7 +15,7 @@ class PluginState(Enum):
     STOPPING = "STOPPING"  # it was told to end
     STOPPED = "STOPPED"  # it ended as it was told to
     EXITED = "EXITED"  # it ended by itself, in order
-    BACKOFF = "BACKOFF"  # its process ended, and it will be started again in a moment
+    BACKOFF = "BACKOFF"  # its process ended or could not be started, and it will be started again in a moment
     FAILED = "FAILED"  # it could not be started, or died, and stays so
 
     @property
@@ -50,7 +50,7 @@ class PluginEvent(Enum):
     STOP_ASKED = "it was told to end"
     ENDED_IN_ORDER = "its process ended, and all is well"
     DIED = "its process ended otherwise"
-    RESTART_DUE = "its process ended, and it is to be started again"
+    RESTART_DUE = "its process ended or could not be started, and it is to be started again"
 
 
 _S, _E = PluginState, PluginEvent
@@ -59,6 +59,7 @@ TABLE: dict[tuple[PluginState, PluginEvent], PluginState] = {
     **{(state, _E.START_ASKED): _S.PENDING for state in _WITHOUT_PROCESS},
     (_S.PENDING, _E.SPAWNED): _S.STARTING,
     (_S.PENDING, _E.SPAWN_FAILED): _S.FAILED,
+    (_S.PENDING, _E.RESTART_DUE): _S.BACKOFF,
     (_S.PENDING, _E.SKIPPED): _S.FAILED,
     (_S.PENDING, _E.STOP_ASKED): _S.STOPPED,
     (_S.STARTING, _E.STARTED): _S.READY,
@@ -80,6 +81,7 @@ TABLE: dict[tuple[PluginState, PluginEvent], PluginState] = {
     (_S.FAILED, _E.STOP_ASKED): _S.FAILED,
     (_S.BACKOFF, _E.SPAWNED): _S.STARTING,
     (_S.BACKOFF, _E.SPAWN_FAILED): _S.FAILED,
+    (_S.BACKOFF, _E.RESTART_DUE): _S.BACKOFF,
     (_S.BACKOFF, _E.STOP_ASKED): _S.STOPPED,
 }
 

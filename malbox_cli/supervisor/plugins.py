@@ -38,6 +38,7 @@ class PluginRecord:
         ready_at: When it was READY.
         restarts: The starts of its process.
         retry_at: When its process is started again, while it is in BACKOFF.
+        was_due: Whether it is in BACKOFF because a start failed whose turn it was: then it waits for its turn again.
         vitals: Whether it is well.
         last_exit: How its last process ended.
         last_lines: What its last process printed last.
@@ -48,7 +49,7 @@ class PluginRecord:
         comes_back: Whether its process is started again once it ended, whatever the manifest says.
         to_stop: Whether it is to be told to stop once those that come after it have ended.
         leaves: Whether the manifest does not have it any more: it is forgotten once it ended.
-        next_spec: What the manifest says of it by now, for its next process.
+        next_spec: What the manifest says of it by now, where its process was started by what it said before.
         spawning: Whether its process is being started: Spawned or SpawnFailed is still to come.
         term_at: When it gets SIGTERM.
         kill_at: When it gets SIGKILL.
@@ -69,6 +70,7 @@ class PluginRecord:
     ready_at: float | None = None
     restarts: Restarts = field(default_factory=Restarts)
     retry_at: float | None = None
+    was_due: bool = False
     vitals: Vitals = field(default_factory=Vitals)
     last_exit: ExitStatus | None = None
     last_lines: tuple[str, ...] = ()
@@ -106,7 +108,19 @@ class PluginRecord:
     @property
     def takes_tasks(self) -> bool:
         """Whether a task can be sent to its process now, which may be busy with another one."""
-        return self.state.is_up and not self.said_stopped and self.doom is None and not self.vitals.silence
+        is_to_end = self.to_stop or self.said_stopped or self.doom is not None
+        return self.state.is_up and not is_to_end and not self.vitals.silence
+
+    @property
+    def standing(self) -> PluginState:
+        """Where it stands for others: one that waits for its turn to stop gets no task any more, as one that stops."""
+        return PluginState.STOPPING if self.to_stop and self.state.has_process else self.state
+
+    @property
+    def stays_stopped(self) -> bool:
+        """Whether it is stopped, or about to be, until somebody starts it."""
+        is_ending = self.state is PluginState.STOPPING or self.to_stop
+        return self.state is PluginState.STOPPED or (is_ending and not self.comes_back)
 
     def knows(self, extension: str) -> bool:
         """Whether its process said that it knows an extension of the protocol."""
@@ -130,6 +144,11 @@ class PluginRecord:
         self.said_stopped = self.comes_back = self.to_stop = self.spawning = self.is_unfit = False
         self.vitals = Vitals()
         self.clear_ladder()
+
+    def take_next_spec(self) -> None:
+        """Go by what the manifest says by now: there is no process that was started by what it said before."""
+        if self.next_spec is not None:
+            self.spec, self.next_spec = self.next_spec, None
 
     def set_ladder(self, term_at: float | None, kill_at: float | None) -> None:
         """Set when it gets the signals that end it; an earlier time that is set already stays."""

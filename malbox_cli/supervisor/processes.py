@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from malbox_cli.supervisor.exit_status import ExitStatus
+from malbox_cli.supervisor.start_errors import is_transient
 from plugin_runtime.errors import MalboxError
 
 __all__ = [
     "Child",
     "SpawnError",
     "belongs_to",
+    "children_are_kept",
     "end_helper",
     "kill_child",
     "reap_ended",
@@ -36,7 +38,15 @@ PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 
 
 class SpawnError(MalboxError):
-    """A process could not be started."""
+    """A process could not be started.
+
+    Attributes:
+        is_transient: Whether another try may go well: what was in the way goes away by itself.
+    """
+
+    def __init__(self, text: str, *, is_transient: bool = False) -> None:
+        super().__init__(text)
+        self.is_transient = is_transient
 
 
 @dataclass(slots=True)
@@ -119,6 +129,22 @@ def wait_for_end(pids: Collection[int], seconds: float) -> None:
 
 
 @contextmanager
+def children_are_kept() -> Iterator[None]:
+    """Have children that end wait until they are reaped, during a block; to be called on the main thread.
+
+    Whoever started us may have had SIGCHLD ignored, and then nobody could find out how a plugin ended.
+    """
+    was_ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    if was_ignored:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if was_ignored:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+@contextmanager
 def subreaper() -> Iterator[None]:
     """Have every orphan among our descendants become a child of ours during a block."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -153,7 +179,8 @@ def spawn_helper(name: str, arguments: Sequence[str], keep: int) -> subprocess.P
             pass_fds=(keep,),
         )
     except OSError as error:
-        raise SpawnError(f"cannot start {sys.executable}: {error.strerror}") from error
+        why = f"cannot start {sys.executable}: {error.strerror}"
+        raise SpawnError(why, is_transient=is_transient(error.errno)) from error
 
 
 def reap_helper(helper: subprocess.Popen[bytes], patience: float) -> None:

@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from malbox_cli.control.records import Record
 from malbox_cli.store.results import ResultWriter, Written
@@ -23,8 +23,8 @@ from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import SpawnError, belongs_to
 from malbox_cli.supervisor.streams import TaskStreams
-from plugin_runtime.errors import ProtocolError, TransportError
-from plugin_runtime.ports.base import SupervisorPorts
+from plugin_runtime.errors import ProtocolError, TransportError, VersionMismatch
+from plugin_runtime.ports.base import ReceivedEvent, SupervisorPorts
 from plugin_runtime.wire.codec import decode_event, decode_hello, encode_event
 from plugin_runtime.wire.messages import EventKind, EventMessage
 from plugin_runtime.wire.names import DaemonWake
@@ -84,7 +84,6 @@ class Reactor:
         self.beat: Callable[[], float] = _seldom
         self._machine = machine
         self._plugin_ids = dict.fromkeys(plugin_ids)
-        self._not_adopted: dict[str, str] = {}
         self._ports = ports
         self._poller = poller
         self._children = children
@@ -150,9 +149,10 @@ class Reactor:
         self._longest_wait = min(SAFETY_NET_SECONDS, self.beat())
 
     def post(self, event: events.Event | Written) -> None:
-        """Hand in an event from another thread."""
+        """Hand in an event, from another thread or a signal's handler; after `close` nobody takes it any more."""
         self._inbox.append(event)
-        os.eventfd_write(self._inbox_fd, 1)
+        if self._inbox_fd >= 0:
+            os.eventfd_write(self._inbox_fd, 1)
 
     def handle(self, event: events.Event) -> None:
         """Let the machine decide about an event, and do what it decides; from the reactor's thread only.
@@ -175,14 +175,22 @@ class Reactor:
         """Kill what still runs, let the store finish, and let go of everything. Safe whatever happened before."""
         # Each step whatever becomes of those before: a thread that is left keeps the process from ending.
         with ExitStack() as stack:
-            stack.callback(os.close, self._inbox_fd)
+            stack.callback(self._close_inbox)
             stack.callback(self._poller.remove, self._inbox_fd)
             stack.callback(self._ports.unwatch, self._poller.fd)
             stack.callback(self._streams.close)
             stack.callback(self._health.close)
-            stack.callback(self._writer.close)
+            stack.callback(self._end_writer)
             stack.callback(self._reader.close)
             self._children.kill_all()
+
+    def _end_writer(self) -> None:
+        if not self._writer.close():
+            self._say("error", "the disk did not take all results in time; what is still on its way to it is given up")
+
+    def _close_inbox(self) -> None:
+        fd, self._inbox_fd = self._inbox_fd, -1
+        os.close(fd)
 
     def _wait_time(self) -> float:
         if self._streams.has_more:
@@ -251,35 +259,42 @@ class Reactor:
             case actions.CleanUp():
                 self._clean_up(action)
             case actions.Abandon():
+                self._health.forget(action.plugin_id)
                 self._children.abandon(action.plugin_id)
             case actions.Adopt():
-                self._adopt(action.plugin_id)
+                with suppress(TransportError):  # it is told when its process is to be started, which tries again
+                    self._add(action.plugin_id)
             case actions.Forget():
                 self._forget(action.plugin_id)
 
     def _spawn(self, action: actions.Spawn) -> None:
         plugin_id = action.plugin_id
         try:
-            if plugin_id in self._not_adopted:
-                raise SpawnError(self._not_adopted[plugin_id])
+            self._add(plugin_id)
             child, instance = self._children.spawn(action.spec)
         except SpawnError as error:
-            self.handle(events.SpawnFailed(plugin_id, str(error)))
+            self.handle(events.SpawnFailed(plugin_id, str(error), error.is_transient))
+        except TransportError as error:  # its services could not be made; there may be room for them later
+            self.handle(events.SpawnFailed(plugin_id, str(error), not isinstance(error, VersionMismatch)))
         else:
             self.handle(events.Spawned(plugin_id, child.pid, instance))
 
-    def _adopt(self, plugin_id: str) -> None:
-        try:
+    def _add(self, plugin_id: str) -> None:
+        """Make the services of a plugin, if it has none yet."""
+        if plugin_id not in self._plugin_ids:
             self._ports.add_plugin(plugin_id)
-        except TransportError as error:
-            self._not_adopted[plugin_id] = str(error)
-        else:
             self._plugin_ids[plugin_id] = None
 
     def _forget(self, plugin_id: str) -> None:
-        if self._not_adopted.pop(plugin_id, None) is None:
-            del self._plugin_ids[plugin_id]
+        self._slots.release(plugin_id)
+        self._health.forget(plugin_id)
+        if plugin_id not in self._plugin_ids:
+            return
+        del self._plugin_ids[plugin_id]
+        try:
             self._ports.remove_plugin(plugin_id)
+        except TransportError as error:
+            self._say("warning", f"{plugin_id}: {error}", plugin_id)
 
     def _publish(self, kind: EventKind, failure: str) -> None:
         try:
@@ -314,8 +329,18 @@ class Reactor:
             if plugin_id is not None:
                 self.handle(events.Beat(plugin_id))
 
+    def _receive_event(self, plugin_id: str) -> ReceivedEvent | None:
+        """Return a plugin's next event. One that has left has none; of one that cannot be received it is said."""
+        if plugin_id not in self._plugin_ids:
+            return None
+        try:
+            return self._ports.receive_event(plugin_id)
+        except TransportError as error:  # of one plugin: the others are none the worse for it
+            self._say("warning", f"{plugin_id}: {error}", plugin_id)
+            return None
+
     def _drain_events(self, plugin_id: str) -> None:
-        while (received := self._ports.receive_event(plugin_id)) is not None:
+        while (received := self._receive_event(plugin_id)) is not None:
             try:
                 message = decode_event(received.header, received.payload)
                 hello = decode_hello(message.payload) if message.kind is EventKind.PLUGIN_STARTED else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from malbox_cli.manifest.specs import PluginSpec
 
-__all__ = ["Difference", "difference"]
+__all__ = ["Difference", "difference", "most_at_once"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +43,8 @@ def difference(before: Mapping[str, PluginSpec], after: Iterable[PluginSpec]) ->
         changed=tuple(plugin_id for plugin_id, spec in now.items() if before.get(plugin_id, spec) != spec),
         same=tuple(plugin_id for plugin_id, spec in now.items() if before.get(plugin_id) == spec),
     )
+
+
+def most_at_once(before: Iterable[str], after: Iterable[PluginSpec]) -> int:
+    """Return how many plugins there may be while it is done: those that come do not wait until those that go have."""
+    return len({*before, *(spec.id for spec in after)})

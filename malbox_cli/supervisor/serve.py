@@ -64,7 +64,7 @@ def serve(
                 ended_by_itself = _run(session, exit_on)
             finally:
                 service[0].close()
-            end = verdict(session.machine.plugins, signal=session.signals.first, ended_by_itself=ended_by_itself)
+            end = verdict(session.machine.to_judge, signal=session.signals.first, ended_by_itself=ended_by_itself)
         if end.culprit:
             log.say("error", end.culprit)
         return end.code

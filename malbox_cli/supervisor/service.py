@@ -24,7 +24,7 @@ from malbox_cli.control.server import ControlServer
 from malbox_cli.manifest.select import NoSuchPlugin, matching
 from malbox_cli.supervisor.descriptors import make_room
 from malbox_cli.supervisor.events import CancelAsked, ClientLeft, PluginsAsked, Reloaded, StopAsked, Submit
-from malbox_cli.supervisor.reload import difference
+from malbox_cli.supervisor.reload import difference, most_at_once
 from malbox_cli.supervisor.reread import read_again
 from malbox_cli.supervisor.session import Session
 from plugin_runtime.errors import MalboxError
@@ -107,7 +107,7 @@ class Service:
             if session.machine.is_stopping:
                 raise MalboxError("the supervisor is stopping")
             plugins, stop_timeout = read_again(session.manifest, self._chosen)
-            make_room(len(plugins))
+            make_room(most_at_once((plugin.id for plugin in session.machine.plugins), plugins))
         except MalboxError as error:
             self._server.send(client, encode(Denied(str(error))))
             return

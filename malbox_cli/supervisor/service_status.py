@@ -29,14 +29,14 @@ def is_up(plugins: Sequence[PluginRecord]) -> bool:
 
 def describe(plugins: Sequence[PluginRecord]) -> str:
     """Return one line, such as ``3 of 4 plugins READY; yara FAILED: exited with code 3``."""
-    good = sum(plugin.state.is_up for plugin in plugins)
+    good = sum(plugin.standing.is_up for plugin in plugins)
     text = f"{good} of {len(plugins)} plugins READY"
-    others = [plugin for plugin in plugins if plugin.state is not PluginState.READY]
+    others = [plugin for plugin in plugins if plugin.standing is not PluginState.READY]
     # Those that something is wrong with first: of the others it is only a matter of time.
-    others.sort(key=lambda plugin: plugin.state in UNDER_WAY)
+    others.sort(key=lambda plugin: plugin.standing in UNDER_WAY)
     for plugin in others[:MAX_NAMED]:
-        text += f"; {plugin.id} {plugin.state.value}"
-        if plugin.state not in UNDER_WAY:
+        text += f"; {plugin.id} {plugin.standing.value}"
+        if plugin.standing not in UNDER_WAY:
             text += f": {_cut(one_line(plugin.reason))}"
     if len(others) > MAX_NAMED:
         text += f"; and {len(others) - MAX_NAMED} more"

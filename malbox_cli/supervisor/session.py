@@ -29,7 +29,7 @@ from malbox_cli.supervisor.ownership import make_state_folder
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
-from malbox_cli.supervisor.processes import subreaper
+from malbox_cli.supervisor.processes import children_are_kept, subreaper
 from malbox_cli.supervisor.reactor import Reactor
 from malbox_cli.supervisor.run_folder import RunFolder, RunPlan
 from malbox_cli.supervisor.signals import StopSignals
@@ -88,7 +88,7 @@ class Session:
         return PluginNews(
             time=round(now, 3),
             plugin=plugin.id,
-            state=plugin.state.value,
+            state=plugin.standing.value,
             reason=plugin.reason,
             since=round(now - self.clock.age(plugin.since), 3),
             pid=plugin.pid,
@@ -126,6 +126,7 @@ def open_session(
     make_state_folder(manifest.state_dir)
     clock = Clock()
     with closing(Poller()) as poller, closing(StopSignals(poller)) as signals, ExitStack() as stack:
+        stack.enter_context(children_are_kept())
         limits = stack.enter_context(room_for_descriptors(len(plugins)))
         plan = RunPlan.of(manifest.path, domain)
         guard = Guard(plan.path, plan.domain.prefix, plan.nonce)
@@ -185,7 +186,7 @@ def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginSta
         id=plugin.id,
         name=plugin.spec.name,
         version=plugin.hello.version if plugin.hello else plugin.spec.version,
-        state=plugin.state.value,
+        state=plugin.standing.value,
         reason=plugin.reason,
         pid=plugin.pid,
         uptime=None if plugin.pid is None or plugin.spawned_at is None else round(age(plugin.spawned_at), 3),

@@ -117,9 +117,10 @@ def _leave_closed_terminal() -> None:
             termios.tcgetattr(descriptor)
         except termios.error as error:
             if error.args[0] == errno.EIO:
-                nowhere = os.open(os.devnull, os.O_RDWR)
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
+                with suppress(OSError):  # no descriptor is left: a line that is not written is no reason to end
+                    nowhere = os.open(os.devnull, os.O_RDWR)
+                    os.dup2(nowhere, descriptor)
+                    os.close(nowhere)
 
 
 def _ignore(name: str) -> None:

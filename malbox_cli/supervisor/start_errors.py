@@ -6,7 +6,7 @@ from typing import Literal
 
 from malbox_cli.manifest.specs import PluginSpec
 
-__all__ = ["FileKind", "ProgramFile", "why_not_started"]
+__all__ = ["FileKind", "ProgramFile", "is_transient", "why_not_started"]
 
 FileKind = Literal["missing", "hidden", "folder", "special", "unreadable", "empty", "script", "elf", "text", "data"]
 
@@ -23,6 +23,14 @@ MACHINES = {
     258: "loongarch",
 }
 """What the numbers of ELF are called by `uname -m`."""
+PASSING = frozenset(
+    {
+        *(errno.EAGAIN, errno.ENOMEM, errno.ENOSPC),  # no process, memory or place is left at the moment
+        *(errno.EMFILE, errno.ENFILE),  # nor a descriptor
+        *(errno.EINTR, errno.ETXTBSY),
+    }
+)
+"""The errors whose cause goes away without anybody who mends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,11 @@ class ProgramFile:
     interpreter_exists: bool = False
     interpreter_executable: bool = False
     machine: int = 0
+
+
+def is_transient(number: int | None) -> bool:
+    """Return whether a start that failed with this error may go well if it is only tried again."""
+    return number in PASSING
 
 
 def why_not_started(

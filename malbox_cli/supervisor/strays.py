@@ -67,12 +67,15 @@ def stat_of(pid: int) -> tuple[str, int, int] | None:
 def own_children() -> list[int]:
     """Return the children of this process that were not reaped, adopted ones too.
 
-    One may be overlooked while another ends: whoever has to be sure looks again.
+    One may be overlooked while another ends, and all are where no descriptor is left: whoever has to be sure looks
+    again.
     """
-    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):  # a kernel that was built without these files
-        return [pid for pid in _processes() if (stat := stat_of(pid)) is not None and stat[1] == os.getpid()]
-    tasks = os.listdir("/proc/self/task")
-    return [int(pid) for task in tasks for pid in _read(f"/proc/self/task/{task}/children").split()]
+    with suppress(OSError):
+        if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):  # a kernel that was built without these files
+            return [pid for pid in _processes() if (stat := stat_of(pid)) is not None and stat[1] == os.getpid()]
+        tasks = os.listdir("/proc/self/task")
+        return [int(pid) for task in tasks for pid in _read(f"/proc/self/task/{task}/children").split()]
+    return []
 
 
 def end_strays(is_stray: Callable[[int], bool], seconds: float) -> int:

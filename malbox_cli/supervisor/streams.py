@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from malbox_cli.store.results import ResultWriter
@@ -110,7 +111,7 @@ class TaskStreams:
         """Let the plugin send another frame."""
         task = self._open.get(task_id)
         if task is not None:
-            task.stream.grant()
+            self._give_back(task_id, task)
 
     def store(self, action: StorePiece) -> None:
         """Hand a piece of a result to the writer, and let the plugin send another frame."""
@@ -126,7 +127,7 @@ class TaskStreams:
             # What was copied has left the window: the next frame comes while this one is on its way to disk.
             task.has_results = True
             task.unstored.append(False)
-            task.stream.grant()
+            self._give_back(action.task_id, task)
 
     def store_file(self, action: StoreFile) -> None:
         """Open a plugin's file, and hand it to the writer; the plugin may change the file only once it was copied."""
@@ -147,7 +148,7 @@ class TaskStreams:
         task = self._open.get(task_id)
         if task is not None:
             if task.unstored.popleft():
-                task.stream.grant()
+                self._give_back(task_id, task)
             self._drain_task(task_id, MAX_FRAMES_A_TURN)
 
     def close_task(self, task_id: int) -> None:
@@ -155,9 +156,9 @@ class TaskStreams:
         task = self._open.pop(task_id, None)
         self._unfinished.discard(task_id)
         if task is not None:
-            for cancel in task.cancel:
-                cancel.close()
-            task.stream.close()
+            for stream in (*task.cancel, task.stream):
+                with suppress(TransportError):  # what it still had to say is of no use to anybody
+                    stream.close()
             if task.has_results:
                 self._writer.forget(task_id)
 
@@ -165,6 +166,13 @@ class TaskStreams:
         """Let go of everything."""
         for task_id in list(self._open):
             self.close_task(task_id)
+
+    def _give_back(self, task_id: int, task: OpenTask) -> None:
+        """Give a credit back. One that does not get there is missing to its task, which ends when its time is over."""
+        try:
+            task.stream.grant()
+        except TransportError as error:
+            self._say("warning", f"task {task_id}: {error}", task.plugin_id)
 
     def _drain_task(self, task_id: int, limit: int | None) -> None:
         """Receive up to `limit` frames while there is room for them; None: all there are, whether there is or not."""
@@ -177,7 +185,11 @@ class TaskStreams:
                 if received == limit:
                     self._unfinished.add(task_id)
                     return
-            frame = task.stream.receive()
+            try:
+                frame = task.stream.receive()
+            except TransportError as error:  # of one task: the others are none the worse for it
+                self._handle(ResponsesBroken(task_id, str(error)))
+                return
             if frame is None:
                 return
             received += 1
@@ -185,7 +197,7 @@ class TaskStreams:
                 piece = task.reassembler.feed(frame.header, frame.payload)
             except UnknownValue as error:
                 self._say("warning", f"task {task_id}: skipped a response: {error}")
-                task.stream.grant()
+                self._give_back(task_id, task)
             except ProtocolError as error:
                 self._handle(ResponsesBroken(task_id, str(error)))
             else:

@@ -1,5 +1,6 @@
 """Remove what an ended process left in its domain. iceoryx2 does most of it, and is stopped by what was half made."""
 
+import os
 import re
 import shutil
 import stat
@@ -31,6 +32,8 @@ def clean_up_after(pid: int, domain: Domain, config: Any) -> None:  # noqa: ANN4
     Raises:
         TransportError: Its nodes cannot be listed, or, in iceoryx2's own domain, cannot be removed.
     """
+    if not domain.is_default and not _has_left(pid, domain):
+        return  # it ended in order: to see that takes a third of the time of listing the nodes of fifty plugins
     remove_half_made(Path(SHARED_MEMORY_FOLDER), config.global_cfg.prefix.to_string(), pid)
     alive: set[int] = set()
     with translated(f"clean up after process {pid}"):
@@ -102,7 +105,16 @@ def remove_files_of(pid: int, files: Iterable[Path]) -> None:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _has_left(pid: int, domain: Domain) -> bool:
+    """Return whether anything of process `pid` is in a domain of our own: its number is in the names."""
+    names = [name for name in os.listdir(SHARED_MEMORY_FOLDER) if name.startswith(domain.prefix)]
+    with suppress(FileNotFoundError):  # no node was ever made
+        names += os.listdir(Path(domain.root, "nodes"))
+    return any(pid in _pids_in(name) for name in names)
 
 
 def _remove_dead_node(node: Any, domain: Domain) -> None:  # noqa: ANN401 - iceoryx2 has no types

@@ -200,7 +200,8 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
         self._end_of(plugin_id).bell.ring(STOP)
 
     def clean_up_after(self, pid: int) -> None:  # noqa: D102 - said in the interface
-        clean_up_after(pid, self._domain, self._open_services().config)
+        with translated(f"clean up after process {pid}"):
+            clean_up_after(pid, self._domain, self._open_services().config)
 
     def _end_of(self, plugin_id: str) -> PluginEnd:
         self._require_open()

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from e2e_harness import Place, Running, eventually
+from e2e_harness import MALBOX, Place, Running, eventually
 
 from malbox_cli.supervisor.strays import mark_of, nonce_in
 
@@ -136,3 +137,12 @@ def test_an_adopted_process_that_ends_leaves_no_zombie_with_the_supervisor(place
             os.kill(pid, signal.SIGTERM)
         eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids), "they were reaped")
     assert "killed" not in up.err
+
+
+def test_how_a_plugin_ended_is_known_where_whoever_started_us_had_sigchld_ignored(place: Place) -> None:
+    code = f"import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv({sys.executable!r}, ["
+    words = ", ".join(map(repr, MALBOX))
+    argv = (sys.executable, "-c", f"import sys; {code}{words}, *sys.argv[1:]])")
+    done = place.run(place.manifest("echo"), place.sample(), argv=argv)
+    assert done.code == 0, done.err
+    assert done.end["type"] == "completed"

@@ -1,6 +1,7 @@
 """What a killed process left goes, also where iceoryx2 alone would leave it or wait for it for ever."""
 
 import os
+import resource
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +61,25 @@ def test_a_killed_plugin_is_cleaned_up_and_its_id_served_again_at_once(domain: D
             assert request is not None
             assert request.is_open
             again.close()
+
+
+def test_of_a_process_that_left_nothing_no_node_is_listed(domain: Domain) -> None:
+    with IceoryxSupervisorPorts(domain), subprocess.Popen(["/bin/true"]) as process:
+        process.wait(DEADLINE)
+        clean_up_after(process.pid, domain, None)  # there is no configuration to list nodes with
+
+
+def test_a_process_that_cannot_be_cleaned_up_after_for_want_of_descriptors_is_an_error_of_the_ports(
+    domain: Domain,
+) -> None:
+    with IceoryxSupervisorPorts(domain) as supervisor:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(TransportError, match=r"clean up after process 1: .*Too many open files"):
+                supervisor.clean_up_after(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_living_process_is_not_cleaned_up(domain: Domain) -> None:

@@ -259,3 +259,16 @@ def test_a_write_that_takes_only_a_part_goes_on(store: Store, monkeypatch: pytes
         answer = store.end()
     assert isinstance(answer, ResultStored)
     assert Path(answer.path).read_bytes() == b"abcdefgh"
+
+
+def test_a_disk_that_does_not_answer_does_not_keep_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_module, "CLOSE_SECONDS", 0.05)
+    reader, writer = os.pipe()  # a file that never comes
+    store.writer.copy(1, "stuck", reader)
+    store.put(1, "behind", b"data")
+    assert not store.writer.close()
+    os.close(writer)
+    assert isinstance(store.end(), ResultStored)
+    assert isinstance(store.end(), ResultStored)
+    monkeypatch.undo()
+    assert store.writer.close()

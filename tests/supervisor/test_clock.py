@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from malbox_cli.supervisor.clock import Clock
+from malbox_cli.supervisor.clock import MAX_STOPS, Clock
 
 
 class Hand:
@@ -95,3 +95,15 @@ def test_the_age_of_a_moment_has_all_of_the_time_in_it(hand: Hand) -> None:
     later = clock.now()
     hand.at += 0.25
     assert clock.age(later) == 0.25
+
+
+def test_more_stops_than_anybody_counts_are_still_part_of_an_age(hand: Hand) -> None:
+    clock = Clock()
+    begun = clock.now()
+
+    for _ in range(3 * MAX_STOPS):
+        hand.at += 10
+        clock.skip()
+
+    assert clock.age(begun) == pytest.approx(30 * MAX_STOPS)
+    assert len(clock._stops) == MAX_STOPS

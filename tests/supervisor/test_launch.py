@@ -1,5 +1,6 @@
 """The launcher: what a process finds when it begins, and what becomes of a launcher that does not answer."""
 
+import errno
 import json
 import os
 import resource
@@ -350,3 +351,25 @@ def test_a_file_system_where_nothing_may_be_executed_is_named(rig: Rig, tmp_path
             rig.children.spawn(spec_of(str(program)))
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_whether_another_start_may_go_well_is_said(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    with pytest.raises(SpawnError) as missing:
+        rig.children.spawn(spec_of(str(program)))
+    assert not missing.value.is_transient
+
+    program.write_bytes(Path("/bin/true").read_bytes())
+    program.chmod(0o755)
+    with program.open("ab"), pytest.raises(SpawnError, match="still writing it") as busy:
+        rig.children.spawn(spec_of(str(program)))
+    assert busy.value.is_transient
+
+    def none_left(flags: int) -> tuple[int, int]:
+        assert flags == os.O_CLOEXEC
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe2", none_left)
+    with pytest.raises(SpawnError, match="Too many open files") as full:
+        rig.children.spawn(spec_of("/bin/true"))
+    assert full.value.is_transient

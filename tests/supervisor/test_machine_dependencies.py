@@ -6,7 +6,7 @@ import pytest
 from histories import History, of, said, signals, spec
 
 from malbox_cli.supervisor import events
-from malbox_cli.supervisor.actions import AskStop, SendShutdown, Spawn
+from malbox_cli.supervisor.actions import AskStop, SendShutdown, SendTask, Spawn
 from malbox_cli.supervisor.plugin_state import PluginState
 
 TERM, CONT = signal.SIGTERM, signal.SIGCONT
@@ -82,6 +82,8 @@ def test_a_stop_begins_with_the_last_and_the_word_to_all_comes_when_nobody_is_to
     assert of(AskStop, history.do(events.StopAsked("x"))) == [AskStop("c")]
     assert of(SendShutdown, history.actions) == []
     assert (history.state("c"), history.state("b")) == (PluginState.STOPPING, PluginState.READY)
+    assert history.plugin("b").standing is PluginState.STOPPING
+    assert history.plugin("b").reason == "is told to stop once those that come after it have ended"
     assert of(AskStop, history.exited("c", code=0)) == [AskStop("b")]
     actions = history.exited("b", code=0)
     assert of(SendShutdown, actions) == [SendShutdown()]
@@ -118,6 +120,50 @@ def test_one_that_dies_before_its_turn_does_not_hold_up_the_stop() -> None:
     history.exited("c", code=0)
     history.exited("b", code=0)
     assert history.machine.has_ended
+
+
+def test_one_that_dies_before_its_turn_in_a_restart_is_started_again_all_the_same() -> None:
+    history = all_ready()
+    history.do(events.PluginsAsked("restart", ("a", "b", "c")))
+    assert "was killed by SIGKILL" in said(history.exited("b", signal=signal.SIGKILL))
+    history.exited("a", signal=signal.SIGKILL)
+    assert spawns(history.actions)[-1] == "a"
+    history.ready("a").ready("b")
+    history.exited("c", code=0)
+    history.ready("c")
+    assert [history.plugin(plugin_id).restarts.count for plugin_id in "abc"] == [1, 1, 1]
+
+
+def test_one_that_ends_early_in_a_restart_waits_for_those_that_it_needs_to_be_restarted_too() -> None:
+    history = History(spec("a"), spec("b", after=("a",)), spec("c", after=("a",))).ready("a").ready("b").ready("c")
+    history.do(events.PluginsAsked("restart", ("a", "b", "c")))
+    assert spawns(history.exited("b", code=0)) == []
+    assert (history.state("a"), history.state("b")) == (PluginState.READY, PluginState.PENDING)
+    assert history.plugin("b").reason == "waits for a (STOPPING)"
+    history.exited("c", code=0)
+    assert spawns(history.exited("a", code=0)) == ["a"]
+    history.spawned("a")
+    assert spawns(history.started("a")) == ["b", "c"]
+
+
+def test_a_start_while_one_waits_for_its_turn_to_stop_brings_it_back() -> None:
+    history = all_ready()
+    history.do(events.PluginsAsked("stop", ("b", "c")))
+    assert history.plugin("b").reason == "is stopped on request once those that come after it have ended"
+    history.do(events.PluginsAsked("start", ("b",)))
+    history.exited("c", code=0)
+    assert spawns(history.exited("b", code=0)) == ["b"]
+    assert history.state("c") is PluginState.STOPPED
+
+
+def test_one_that_is_to_stop_gets_no_further_task() -> None:
+    history = all_ready()
+    first, second = history.task("b"), history.task("b")
+    history.do(events.PluginsAsked("stop", ("b", "c")))
+    assert of(SendTask, history.completes(first)) == []
+    history.exited("c", code=0)
+    history.exited("b", code=0)
+    assert (history.ended[second].error or "").endswith("the task was not sent")
 
 
 @pytest.mark.parametrize("stop_timeout", [1.0, 10.0])

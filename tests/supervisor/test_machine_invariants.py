@@ -150,15 +150,15 @@ class World(RuleBasedStateMachine):
         self.do(events.Beat(plugin_id))
 
     @precondition(lambda self: self.spawning)
-    @rule(data=st.data(), works=st.sampled_from([True, True, True, False]))
-    def spawn(self, data: st.DataObject, *, works: bool) -> None:
+    @rule(data=st.data(), works=st.sampled_from([True, True, True, False]), is_transient=st.booleans())
+    def spawn(self, data: st.DataObject, *, works: bool, is_transient: bool) -> None:
         plugin_id = data.draw(st.sampled_from(sorted(self.spawning)))
         self.spawning.remove(plugin_id)
         if works:
             self.alive.add(plugin_id)
             self.look_at(self.history.spawned(plugin_id))
         else:
-            self.do(events.SpawnFailed(plugin_id, "no"))
+            self.do(events.SpawnFailed(plugin_id, "no", is_transient))
 
     @rule(
         plugin_id=st.sampled_from(PLUGINS),

@@ -8,6 +8,8 @@ from histories import History, kinds, of, spec
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import Adopt, AskStop, Changed, Forget, SendConfigReloaded, Spawn
 from malbox_cli.supervisor.plugin_state import PluginState
+from malbox_cli.supervisor.reload import most_at_once
+from malbox_cli.supervisor.verdict import verdict
 
 A, B = spec("a"), spec("b")
 CHANGED = replace(A, config={"k": "v"})
@@ -63,8 +65,9 @@ def test_one_that_is_gone_is_kept_until_its_last_result_is_on_disk() -> None:
     history.completes(task)
     history.do(events.Reloaded((B,), 10.0))
     assert of(Forget, history.exited("a", code=0)) == []
-    history.stored(task, "big")
-    assert of(Forget, history.do(events.Tick())) == [Forget("a")]
+    actions = history.stored(task, "big")
+    assert of(Forget, actions) == [Forget("a")]
+    assert Changed("a") in actions
 
 
 def test_one_that_comes_back_before_it_had_gone_stays() -> None:
@@ -74,6 +77,59 @@ def test_one_that_comes_back_before_it_had_gone_stays() -> None:
     actions = history.exited("a", code=0)
     assert of(Forget, actions) == []
     assert of(Spawn, actions) == [Spawn("a", CHANGED)]
+
+
+def test_one_that_comes_back_while_it_waits_for_its_turn_to_stop_is_started_again() -> None:
+    after = spec("c", after=("a",))
+    history = History(A, B, after)
+    for plugin_id in "abc":
+        history.spawned(plugin_id)
+        history.started(plugin_id, extensions=("stop",))
+    history.do(events.Reloaded((B,), 10.0))
+    assert (history.state("a"), history.state("c")) == (PluginState.READY, PluginState.STOPPING)
+    history.do(events.Reloaded((A, B), 10.0))
+    history.exited("c", code=0)
+    assert of(Spawn, history.exited("a", code=0)) == [Spawn("a", A)]
+
+
+def test_one_that_waits_goes_by_what_it_comes_after_now() -> None:
+    history = History(A, spec("c", after=("a",)))
+    history.do(events.StartAsked())
+    history.spawned("a")
+    assert history.state("c") is PluginState.PENDING
+    waiting = history.task("c")
+    alone = spec("c", config={"k": "v"})
+    actions = history.do(events.Reloaded((alone,), 10.0))
+    assert of(Spawn, actions) == [Spawn("c", alone)]
+    assert waiting not in history.ended
+
+
+def test_one_that_is_restarted_goes_by_what_it_comes_after_now() -> None:
+    history = History(A, B, spec("c", after=("a",))).ready("a").ready("b").ready("c")
+    moved = spec("c", after=("b",))
+    history.do(events.Reloaded((B, moved), 10.0))
+    assert of(Spawn, history.exited("c", code=0)) == [Spawn("c", moved)]
+
+
+def test_one_that_is_being_stopped_stays_stopped() -> None:
+    history = up()
+    history.do(events.PluginsAsked("stop", ("a",)))
+    history.do(events.Reloaded((CHANGED, B), 10.0))
+    assert of(Spawn, history.exited("a", code=0)) == []
+    assert history.state("a") is PluginState.STOPPED
+    assert of(Spawn, history.do(events.PluginsAsked("start", ("a",)))) == [Spawn("a", CHANGED)]
+
+
+def test_that_one_was_killed_counts_though_it_left() -> None:
+    history = up()
+    history.do(events.Reloaded((B,), 10.0))
+    history.exited("a", signal=9)
+    assert [plugin.id for plugin in history.machine.plugins] == ["b"]
+    history.do(events.StopAsked("x"))
+    history.exited("b", code=0)
+    end = verdict(history.machine.to_judge, signal=None, ended_by_itself=False)
+    assert end.code == 1
+    assert end.culprit.startswith("plugin a was killed by SIGKILL (signal 9)")
 
 
 @pytest.mark.parametrize("stopped", [True, False])
@@ -86,6 +142,10 @@ def test_one_that_had_failed_is_tried_again_and_one_that_was_stopped_is_not(*, s
     assert of(Spawn, actions) == ([] if stopped else [Spawn("a", CHANGED)])
     if stopped:
         assert of(Spawn, history.do(events.PluginsAsked("start", ("a",)))) == [Spawn("a", CHANGED)]
+
+
+def test_there_is_to_be_room_for_those_that_go_and_those_that_come() -> None:
+    assert most_at_once(["a", "b"], (B, spec("c"), spec("d"))) == 4
 
 
 def test_a_restart_goes_on_once_the_process_has_ended() -> None:

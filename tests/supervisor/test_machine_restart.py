@@ -154,6 +154,62 @@ def test_what_another_start_would_not_mend_is_not_started_again(why: str) -> Non
     assert of(Spawn, history.wait(1000)) == []
 
 
+def test_a_start_that_failed_for_want_of_something_is_tried_again_by_the_rules() -> None:
+    history = restarting()
+    history.do(events.StartAsked())
+    waiting = history.task()
+    actions = history.do(events.SpawnFailed("p", "no process is left", is_transient=True))
+    assert (history.state(), history.plugin().reason) == (
+        PluginState.BACKOFF,
+        "no process is left; it is started again in 0.5 s",
+    )
+    assert said(actions) == "error: p: no process is left; it is started again in 0.5 s"
+    assert len(of(Spawn, history.wait(0.5))) == 1
+    history.spawned()
+    assert of(SendTask, history.started())[0].task_id == waiting
+    assert history.plugin().restarts.count == 0  # no process of it ended
+
+
+def test_a_start_that_fails_for_want_of_something_again_and_again_reaches_the_limit() -> None:
+    history = restarting()
+    history.do(events.StartAsked())
+    while history.state() is not PluginState.FAILED:
+        history.do(events.SpawnFailed("p", "no process is left", is_transient=True))
+        history.wait(max(0.0, (history.plugin().retry_at or 0) - history.now))
+    assert history.plugin().reason.startswith("no process is left; start-limit: 5 starts within 1m did not help")
+    assert len(of(Spawn, history.actions)) == 5
+
+
+@pytest.mark.parametrize("why", ["the manifest", "a stop"])
+def test_a_start_that_failed_for_want_of_something_is_not_tried_again_where_nobody_wants_it(why: str) -> None:
+    history = restarting(restart="no" if why == "the manifest" else "always")
+    history.do(events.StartAsked())
+    if why == "a stop":
+        history.do(events.PluginsAsked("stop", ("p",)))
+    history.do(events.SpawnFailed("p", "no process is left", is_transient=True))
+    assert history.state() is (PluginState.FAILED if why == "the manifest" else PluginState.STOPPED)
+    assert len(of(Spawn, history.actions)) == 1
+    assert of(Spawn, history.wait(1000)) == []
+
+
+def test_a_first_start_that_is_tried_again_waits_for_its_turn_again() -> None:
+    history = History(spec("b", after=("a",), restart="on-failure"), spec("a")).ready("a")
+    history.do(events.SpawnFailed("b", "no process is left", is_transient=True))
+    history.exited("a", code=3)
+    assert of(Spawn, history.wait(1)) == []
+    assert history.plugin("b").reason.startswith("was not started: it comes after a, which is FAILED")
+
+
+def test_what_a_process_before_printed_is_not_shown_for_a_start_that_failed() -> None:
+    history = History().ready()
+    pid = history.plugin().pid
+    assert pid is not None
+    history.do(events.ProcessExited("p", pid, ExitStatus(3, None), ("the last line",)))
+    history.do(events.PluginsAsked("start", ("p",)))
+    history.do(events.SpawnFailed("p", "cannot start /x: it does not exist"))
+    assert history.plugin().last_lines == ()
+
+
 def test_code_78_of_a_plugin_that_was_ready_means_nothing_special() -> None:
     history = restarting().ready()
     history.exited(code=78)

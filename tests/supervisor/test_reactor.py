@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -10,19 +11,30 @@ import pytest
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
-from malbox_cli.supervisor.actions import Action, AskHealth, AskStop
+from malbox_cli.supervisor.actions import Abandon, Action, Adopt, AskHealth, AskStop, Forget, Spawn
 from malbox_cli.supervisor.children import Children, Ending
-from malbox_cli.supervisor.events import Beat, Event, HealthSaid, ProcessExited, StartAsked
+from malbox_cli.supervisor.events import (
+    Beat,
+    Event,
+    HealthSaid,
+    PluginStopped,
+    ProcessExited,
+    Spawned,
+    SpawnFailed,
+    StartAsked,
+)
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.reactor import Reactor
-from plugin_runtime.ports.base import PluginPorts
+from plugin_runtime.errors import SharedMemoryFull, TransportError
+from plugin_runtime.ports.base import PluginPorts, ReceivedEvent
 from plugin_runtime.ports.memory import MemoryExchange
+from plugin_runtime.wire.codec import encode_event
 from plugin_runtime.wire.health import health_frame
-from plugin_runtime.wire.messages import HealthAnswer
+from plugin_runtime.wire.messages import EventKind, EventMessage, HealthAnswer
 from plugin_runtime.wire.names import PluginWake
 
 
@@ -46,6 +58,7 @@ class Rig:
 
     def __init__(self, stack: ExitStack, specs: tuple[PluginSpec, ...] = (), **children: object) -> None:
         self.closed: list[str] = []
+        self.disk_is_stuck = False
         self.machine = Deciding()
         self.slots = HeartbeatSlots()
         self.said: list[str] = []
@@ -65,12 +78,16 @@ class Rig:
             OutputPump(poller, lambda *_: None),
             lambda _: (cast(ResultWriter, writer), cast(SampleReader, reader)),
             lambda *_: None,
-            lambda _, text: self.said.append(text),
+            lambda _level, text, _plugin_id=None: self.said.append(text),
             self.slots,
         )
 
-    def noting(self, what: str) -> Callable[[], None]:
-        return lambda: self.closed.append(what)
+    def noting(self, what: str) -> Callable[[], bool]:
+        def note() -> bool:
+            self.closed.append(what)
+            return not self.disk_is_stuck
+
+        return note
 
     def want(self, *actions: Action) -> None:
         """Have the machine ask for something."""
@@ -161,6 +178,71 @@ def test_a_step_of_the_end_that_fails_keeps_none_of_the_others_from_being_taken(
         rig.close()
 
     assert rig.closed == ["samples", "results"]
+
+
+def test_a_plugin_whose_services_cannot_be_made_is_tried_again_with_its_next_start(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned = SimpleNamespace(pid=7)
+    rig = Rig(stack, spawn=lambda _: (spawned, "nonce"))
+    stack.callback(rig.close)
+    spec = PluginSpec(id="c", name="c", argv=("/bin/true",), cwd=Path("/"))
+
+    def no_room(plugin_id: str) -> None:
+        raise SharedMemoryFull(f"no space for {plugin_id}")
+
+    with monkeypatch.context() as full:
+        full.setattr(rig.ports, "add_plugin", no_room)
+        rig.want(Adopt("c"), Spawn("c", spec))
+    assert rig.heard() == [SpawnFailed("c", "no space for c", is_transient=True)]
+
+    rig.want(Spawn("c", spec))
+    assert rig.heard() == [Spawned("c", 7, "nonce")]
+
+
+def test_a_plugin_that_leaves_while_events_are_taken_is_passed_over(rig: Rig, plugin: PluginPorts) -> None:
+    rig.machine.wanted.append(Forget("b"))
+    plugin.publish_event(*encode_event(EventMessage(EventKind.PLUGIN_STOPPED)))
+    assert rig.heard() == [PluginStopped("a", is_ours=True)]
+
+
+def test_events_that_cannot_be_received_are_said_and_those_of_others_are_taken(
+    stack: ExitStack, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = rig.ports.receive_event
+
+    def broken(plugin_id: str) -> ReceivedEvent | None:
+        if plugin_id == "a":
+            raise TransportError("cannot receive an event of plugin a")
+        return receive(plugin_id)
+
+    monkeypatch.setattr(rig.ports, "receive_event", broken)
+    stack.enter_context(rig.exchange.plugin("b")).publish_event(*encode_event(EventMessage(EventKind.PLUGIN_STOPPED)))
+    assert rig.heard() == [PluginStopped("b", is_ours=True)]
+    assert rig.said == ["a: cannot receive an event of plugin a"]
+
+
+def test_no_answer_is_awaited_of_a_process_that_was_given_up(rig: Rig, plugin: PluginPorts) -> None:
+    rig.children.abandon = lambda _: None
+    rig.want(AskHealth("a"), Abandon("a"))
+    question = plugin.receive_request()
+    assert question is not None
+    assert not question.is_open
+    rig.want(AskHealth("a"))
+    assert plugin.receive_request() is not None
+
+
+def test_a_plugin_that_is_no_more_gives_its_heartbeat_slot_back(rig: Rig) -> None:
+    assert (rig.slots.take("a"), rig.slots.take("b")) == (0, 1)
+    rig.want(Forget("a"))
+    assert rig.slots.take("c") == 0
+
+
+def test_results_that_the_disk_did_not_take_are_told_of_and_keep_nobody(rig: Rig) -> None:
+    rig.disk_is_stuck = True
+    rig.close()
+    assert rig.said == ["the disk did not take all results in time; what is still on its way to it is given up"]
+    rig.reactor.post(StartAsked())  # what the disk says once it answers after all
 
 
 def test_the_end_lets_go_of_the_questions(rig: Rig, plugin: PluginPorts) -> None:

@@ -48,7 +48,7 @@ def test_every_event_in_every_state_has_a_next_state_or_is_refused(state: Plugin
             assert state in WITH_PROCESS
             assert after in OVER
         case E.RESTART_DUE:
-            assert state in WITH_PROCESS - {S.STOPPING}
+            assert state in (WITH_PROCESS - {S.STOPPING}) | {S.PENDING, S.BACKOFF}
             assert after is S.BACKOFF
 
 

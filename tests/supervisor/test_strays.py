@@ -103,3 +103,16 @@ def test_children_are_found_without_the_files_that_name_them_too(monkeypatch: py
 def test_the_limit_is_one_that_can_be_set_and_read_here() -> None:
     with sleeper(5) as process:
         assert resource.prlimit(process.pid, RLIMIT_LOCKS)[0] == 5
+
+
+def test_no_children_are_found_where_no_descriptor_is_left() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with subprocess.Popen(["/bin/sleep", "60"]) as child:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            found = strays.own_children()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert found == []
+        assert child.pid in strays.own_children()
+        child.kill()

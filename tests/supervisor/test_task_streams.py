@@ -9,6 +9,7 @@ from malbox_cli.store.results import ResultWriter
 from malbox_cli.supervisor.actions import SendTask, StoreFile, StorePiece
 from malbox_cli.supervisor.events import Event, ResponsesBroken, TaskSaid
 from malbox_cli.supervisor.streams import MAX_FRAMES_A_TURN, MAX_UNSTORED, TaskStreams
+from plugin_runtime.errors import TransportError
 from plugin_runtime.ports.base import ReceivedFrame, ResponseStream
 from plugin_runtime.wire.codec import Frame, final_frame, progress_frame
 from plugin_runtime.wire.headers import TaskRequestHeader
@@ -23,18 +24,26 @@ class Responses(ResponseStream):
         self.frames: deque[Frame] = deque()
         self.credits = 0
         self.is_open = True
+        self.broken = ""
 
     def receive(self) -> ReceivedFrame | None:
+        self._fail_where("receive")
         if not self.frames:
             return None
         frame = self.frames.popleft()
         return ReceivedFrame(frame.header, b"".join(frame.parts))
 
     def grant(self) -> None:
+        self._fail_where("grant")
         self.credits += 1
 
     def close(self) -> None:
         self.is_open = False
+        self._fail_where("close")
+
+    def _fail_where(self, what: str) -> None:
+        if self.broken == what:
+            raise TransportError(f"cannot {what}")
 
 
 class Ports:
@@ -77,11 +86,16 @@ class Desk:
     def __init__(self) -> None:
         self.ports, self.writer = Ports(), Writer()
         self.events: list[Event] = []
-        self.streams = TaskStreams(self.ports, self.writer, self.take, lambda *_: None)  # type: ignore[arg-type] # fakes
+        self.said: list[str] = []
+        self.streams = TaskStreams(self.ports, self.writer, self.take, self.say)  # type: ignore[arg-type] # fakes
 
     def open(self, task_id: int, plugin_id: str) -> Responses:
         self.streams.send_task(SendTask(task_id, plugin_id, TaskRequest("/sample")))
         return self.ports.sent[-1]
+
+    def say(self, level: str, text: str, plugin_id: str | None = None) -> None:
+        del level, plugin_id
+        self.said.append(text)
 
     def take(self, event: Event) -> None:
         self.events.append(event)
@@ -197,6 +211,39 @@ def test_responses_that_break_the_protocol_end_with_their_task(desk: Desk) -> No
     desk.streams.drain()
 
     assert [type(event) for event in desk.events] == [ResponsesBroken]
+    assert not stream.is_open
+
+
+def test_a_stream_that_iceoryx2_cannot_read_ends_its_task_and_no_other(desk: Desk) -> None:
+    bad, good = desk.open(1, "a"), desk.open(2, "b")
+    bad.broken = "receive"
+    good.frames.append(progress_frame(2, 0.5, "on"))
+
+    desk.streams.drain()
+
+    assert [type(event) for event in desk.events] == [ResponsesBroken, TaskSaid]
+    assert not bad.is_open
+    assert good.credits == 1
+
+
+@pytest.mark.parametrize("what", ["progress", "a result"])
+def test_a_credit_that_cannot_be_given_back_is_said(desk: Desk, what: str) -> None:
+    stream = desk.open(1, "a")
+    stream.broken = "grant"
+    stream.frames.extend([progress_frame(1, 0.5, "on")] if what == "progress" else results(1, 1))
+
+    desk.streams.drain()
+
+    assert desk.said == ["task 1: cannot grant"]
+
+
+def test_a_stream_that_cannot_be_emptied_is_let_go_of(desk: Desk) -> None:
+    stream = desk.open(1, "a")
+    stream.broken = "close"
+
+    desk.streams.close_task(1)
+    desk.streams.drain()
+
     assert not stream.is_open
 
 
