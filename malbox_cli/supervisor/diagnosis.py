@@ -21,7 +21,7 @@ OF_CODE = {
 }
 OF_SIGNAL = {
     signal.SIGILL: "it has an instruction that this processor does not know: use a build for this processor",
-    signal.SIGSEGV: "a fault in native code, its own or a library's; PYTHONFAULTHANDLER=1 in its env shows where",
+    signal.SIGSEGV: "a fault in native code, its own or a library's; what runs on plugin_runtime has logged where",
     signal.SIGBUS: "shared memory is full, most likely (see `df /dev/shm`), or a file that it had mapped was cut",
     signal.SIGSYS: "a sandbox (seccomp) forbids a system call that it made: allow it, or run it without",
     signal.SIGABRT: "it gave up on itself, as failed assertions and misused libraries do; its last lines say why",
