@@ -67,7 +67,7 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
             if ends:  # as it does by itself when no plugin runs any more
                 select.select([pidfd], [], [])
                 tell_of(followed, TO_BE_READY, None)
-                return _tell_of_the_end(output)
+                return _has_ended()
         finally:
             os.close(pidfd)
     finally:
@@ -95,15 +95,15 @@ def _owner_of_process(manifest: "Manifest", pid: int, pidfd: int) -> "Owner | No
 
 
 def _is_stopping(client: "ControlClient") -> bool:
-    """Return whether the supervisor is stopping; it decides about that before it answers.
-
-    Raises:
-        SupervisorLost: It has ended.
-    """
+    """Return whether the supervisor is stopping, or has ended; it decides about that before it answers."""
+    from malbox_cli.control.client import SupervisorLost
     from malbox_cli.control.news import SupervisorNews
 
     states = (news.state for news in client.watch() if isinstance(news, SupervisorNews))
-    return next(states, "stopping") == "stopping"
+    try:
+        return next(states, "stopping") == "stopping"
+    except SupervisorLost:
+        return True
 
 
 def _tell_of_the_end(output: int) -> int:
@@ -111,5 +111,9 @@ def _tell_of_the_end(output: int) -> int:
     text = os.pread(output, 64 * 1024, 0).decode("utf-8", "replace")
     for line in text.splitlines():
         click.echo(safe(line), err=True)
+    return _has_ended()
+
+
+def _has_ended() -> int:
     click.echo("malbox: the supervisor has ended", err=True)
     return EXIT_FAILED
