@@ -15,6 +15,7 @@ from malbox_cli.output.text import safe
 from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
+    from malbox_cli.control.client import ControlClient
     from malbox_cli.manifest.specs import Manifest
     from malbox_cli.supervisor.ownership import Owner
 
@@ -59,17 +60,19 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
             try:
                 with ControlClient(found) as client:
                     followed = follow(client, None, TO_BE_READY, None)
+                    ends = bool(followed.missed) and _is_stopping(client)
             except SupervisorLost:
                 select.select([pidfd], [], [])
                 return _tell_of_the_end(output)
-            tell_of(followed, TO_BE_READY, None)
-            if followed.missed and _is_stopping(found):
+            if ends:  # as it does by itself when no plugin runs any more
                 select.select([pidfd], [], [])
-                return _tell_of_the_end(output)
+                tell_of(followed, TO_BE_READY, None)
+                return _has_ended()
         finally:
             os.close(pidfd)
     finally:
         os.close(output)
+    tell_of(followed, TO_BE_READY, None)
     running = f"the supervisor runs in the background (process {pid}); `{down}` stops it"
     if followed.missed or followed.waiting:
         click.echo(f"malbox: {running}", err=True)
@@ -91,17 +94,16 @@ def _owner_of_process(manifest: "Manifest", pid: int, pidfd: int) -> "Owner | No
         time.sleep(0)
 
 
-def _is_stopping(owner: "Owner") -> bool:
-    """Return whether a supervisor ends, or has ended; it knows that before it answers whoever heard of its plugins."""
-    from malbox_cli.control.client import ControlClient, SupervisorLost
+def _is_stopping(client: "ControlClient") -> bool:
+    """Return whether the supervisor is stopping, or has ended; it decides about that before it answers."""
+    from malbox_cli.control.client import SupervisorLost
     from malbox_cli.control.news import SupervisorNews
 
+    states = (news.state for news in client.watch() if isinstance(news, SupervisorNews))
     try:
-        with ControlClient(owner) as client:
-            news = next(client.watch())
+        return next(states, "stopping") == "stopping"
     except SupervisorLost:
         return True
-    return isinstance(news, SupervisorNews) and news.state == "stopping"
 
 
 def _tell_of_the_end(output: int) -> int:
@@ -109,5 +111,9 @@ def _tell_of_the_end(output: int) -> int:
     text = os.pread(output, 64 * 1024, 0).decode("utf-8", "replace")
     for line in text.splitlines():
         click.echo(safe(line), err=True)
+    return _has_ended()
+
+
+def _has_ended() -> int:
     click.echo("malbox: the supervisor has ended", err=True)
     return EXIT_FAILED

@@ -82,5 +82,7 @@ def command(
         stream = stack.enter_context(open(os.devnull, "w", encoding="utf-8")) if silent else None
         console = Console(quiet=False, stream=stream, log_format=log_format, raw=raw, plugins=ids)
         stack.callback(console.close)
-        code = serve(manifest, specs, console, chosen=plugins, exit_on=exit_on, verbose=verbose)
-    ctx.exit(code)
+        end = serve(manifest, specs, console, chosen=plugins, exit_on=exit_on, verbose=verbose)
+    if silent and end.culprit:  # for who waits for it in the foreground, and may have come too late to see it
+        click.echo(f"malbox: {end.culprit}", err=True)
+    ctx.exit(end.code)

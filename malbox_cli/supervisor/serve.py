@@ -16,7 +16,7 @@ from malbox_cli.supervisor.service import Service
 from malbox_cli.supervisor.service_report import ServiceReport
 from malbox_cli.supervisor.session import Session, open_session
 from malbox_cli.supervisor.systemd import Systemd
-from malbox_cli.supervisor.verdict import ExitOn, reason_to_exit, verdict
+from malbox_cli.supervisor.verdict import ExitOn, Verdict, reason_to_exit, verdict
 
 __all__ = ["serve"]
 
@@ -29,8 +29,8 @@ def serve(
     chosen: Sequence[str] = (),
     exit_on: ExitOn | None = None,
     verbose: bool,
-) -> int:
-    """Run the plugins until a signal or a command stops them, or until they end by themselves; return the exit code.
+) -> Verdict:
+    """Run the plugins until a signal or a command stops them, or until they end by themselves; return how that was.
 
     Args:
         manifest: Whose plugins these are.
@@ -67,7 +67,7 @@ def serve(
             end = verdict(session.machine.to_judge, signal=session.signals.first, ended_by_itself=ended_by_itself)
         if end.culprit:
             log.say("error", end.culprit)
-        return end.code
+        return end
     finally:
         systemd.close()
         log.close()

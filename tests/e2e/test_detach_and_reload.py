@@ -81,6 +81,13 @@ def test_detach_says_why_the_supervisor_has_ended(place: Place, when: str) -> No
     assert find_owner(manifest.parent / ".malbox") is None
 
 
+def test_a_supervisor_in_the_background_leaves_word_of_who_was_to_blame(place: Place) -> None:
+    up = place.malbox("up", "-f", place.manifest("exits_before_ready"), "--silent")
+    assert up.code == 1
+    assert up.err.startswith("malbox: plugin exits_before_ready FAILED: exited with code 4 before it was ready")
+    assert up.err.count("\n") == 1
+
+
 def test_a_detached_supervisor_outlives_the_terminal_of_its_command(place: Place) -> None:
     place.orphans_are_fine = True
     manifest = place.manifest("echo")
