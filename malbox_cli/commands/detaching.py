@@ -57,7 +57,7 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
             if found is None:
                 return _tell_of_the_end(output)
             try:
-                with ControlClient(found) as client:
+                with ControlClient(found, timeout=None) as client:
                     followed = follow(client, None, TO_BE_READY, None)
             except SupervisorLost:
                 select.select([pidfd], [], [])

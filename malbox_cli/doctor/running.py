@@ -1,6 +1,6 @@
 """Looks at the supervisor that a manifest has."""
 
-from malbox_cli.control.client import ControlClient
+from malbox_cli.control.client import ControlClient, SupervisorSilent
 from malbox_cli.doctor.checks import Check, check_releases, ok, problem
 from malbox_cli.manifest.specs import Manifest
 from malbox_cli.supervisor.ownership import find_owner
@@ -20,8 +20,8 @@ def examine_supervisor(manifest: Manifest) -> list[Check]:
     try:
         with ControlClient(owner, timeout=PATIENCE_SECONDS) as client:
             status = client.status()
-    except (MalboxError, TimeoutError) as error:
-        why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+    except MalboxError as error:
+        why = "it does not answer" if isinstance(error, SupervisorSilent) else str(error)
         fix = f"see what it does; `kill -CONT {owner.pid}` wakes one that was stopped, `kill -9 {owner.pid}` ends it"
         return [problem("supervisor", f"process {owner.pid} supervises {manifest.path}, and: {why}", fix)]
     ready = sum(plugin.state == "READY" for plugin in status.plugins)
