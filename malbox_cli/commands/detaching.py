@@ -55,24 +55,40 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
         try:
             found = _owner_of_process(manifest, pid, pidfd)
             if found is None:
-                return _tell_of_the_end(output)
+                return _tell_of_the_end(output, manifest)
             try:
                 with ControlClient(found, timeout=None) as client:
                     followed = follow(client, None, TO_BE_READY, None)
             except SupervisorLost:
                 select.select([pidfd], [], [])
-                return _tell_of_the_end(output)
+                return _tell_of_the_end(output, manifest)
+            tell_of(followed, TO_BE_READY, None)
+            if followed.missed and not _goes_on(found):
+                select.select([pidfd], [], [])
+                return _tell_of_the_end(output, manifest)
         finally:
             os.close(pidfd)
     finally:
         os.close(output)
-    tell_of(followed, TO_BE_READY, None)
     running = f"the supervisor runs in the background (process {pid}); `{down}` stops it"
     if followed.missed or followed.waiting:
         click.echo(f"malbox: {running}", err=True)
         return EXIT_FAILED
     click.echo(f"every plugin is READY; {running}", err=True)
     return 0
+
+
+def _goes_on(owner: "Owner") -> bool:
+    """Return whether a supervisor goes on although a plugin has failed; with its only one, for example, it ends."""
+    from malbox_cli.control.client import ControlClient, SupervisorLost
+    from malbox_cli.control.news import SupervisorNews
+
+    try:
+        with ControlClient(owner, timeout=None) as client:
+            news = next(client.watch(), None)
+    except SupervisorLost:
+        return False
+    return isinstance(news, SupervisorNews) and news.state == "running"
 
 
 def _owner_of_process(manifest: "Manifest", pid: int, pidfd: int) -> "Owner | None":
@@ -88,10 +104,11 @@ def _owner_of_process(manifest: "Manifest", pid: int, pidfd: int) -> "Owner | No
         time.sleep(0)
 
 
-def _tell_of_the_end(output: int) -> int:
+def _tell_of_the_end(output: int, manifest: "Manifest") -> int:
     """Say what a supervisor said that has ended, and return the exit code."""
     text = os.pread(output, 64 * 1024, 0).decode("utf-8", "replace")
     for line in text.splitlines():
         click.echo(safe(line), err=True)
-    click.echo("malbox: the supervisor has ended", err=True)
+    logs = shlex.join(["malbox", "logs", "-f", str(manifest.path)])
+    click.echo(f"malbox: the supervisor has ended; `{logs}` shows what it said", err=True)
     return EXIT_FAILED

@@ -77,6 +77,8 @@ def test_detach_says_why_the_supervisor_has_ended(place: Place, when: str) -> No
 
     assert up.code == 1
     assert why in up.err
+    assert "the supervisor has ended" in up.err
+    assert "in the background" not in up.err
     assert find_owner(manifest.parent / ".malbox") is None
 
 
