@@ -192,3 +192,15 @@ def test_watch_shows_the_status_again_and_again(place: Place) -> None:
         done = watch.wait()
     assert done.code == 130
     assert [row["plugins"][0]["state"] for row in done.records] == ["READY"] * len(done.records)
+
+
+@pytest.mark.parametrize("options", [["--json"], []], ids=["json", "text"])
+def test_watch_ends_with_the_supervisor_and_says_so(place: Place, options: list[str]) -> None:
+    manifest = place.manifest("echo")
+    with place.up(manifest):
+        watch = place.start("status", "-f", manifest, "--watch", *options)
+        eventually(lambda: "READY" in watch.out, "it is shown")
+
+    done = watch.wait()
+    assert done.code == 69
+    assert done.err == f"malbox: the supervisor of {manifest} has ended\n"
