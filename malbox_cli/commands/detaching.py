@@ -42,7 +42,7 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
 
     down = shlex.join(["malbox", "down", "-f", str(manifest.path)])
     if (owner := find_owner(manifest.state_dir)) is not None:
-        raise MalboxError(f"{manifest.path} is supervised already, by process {owner.pid}: stop it with `{down}`")
+        raise MalboxError(owner.refusal(manifest.path, manifest.state_dir))
     make_state_folder(manifest.state_dir)
     said = manifest.state_dir / OUTPUT
     try:

@@ -17,6 +17,9 @@ def examine_supervisor(manifest: Manifest) -> list[Check]:
     owner = find_owner(manifest.state_dir)
     if owner is None:
         return [ok("supervisor", f"none runs for {manifest.path}")]
+    if not owner.supervises(manifest.path):
+        why = f"none runs for {manifest.path}, and its state folder is in use, by that of {owner.manifest}"
+        return [problem("supervisor", why, "name another folder as state_dir in the manifest")]
     try:
         with ControlClient(owner, timeout=PATIENCE_SECONDS) as client:
             status = client.status()
