@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 1.0
 
 
 class Guard:
-    """A guardian, and what it has to know. One that was killed is started again when there is something to tell it.
+    """A guardian, and what it has to know. One that was killed is started again when that is seen.
 
     Args:
         folder: The run's folder, which it removes.
@@ -40,6 +40,15 @@ class Guard:
         """Say that a plugin's process has ended."""
         self._pids.discard(pid)
         self._tell(f"reaped {pid}")
+
+    def look_after(self) -> bool:
+        """Start the guardian again if it has ended; return whether it had. Nothing may be left unguarded for long."""
+        if self._process.poll() is None:
+            return False
+        self._close()
+        with suppress(BrokenPipeError, SpawnError):  # it is tried again the next time
+            self._start()
+        return True
 
     def done(self) -> None:
         """Say that nothing is left to clean up, and wait for the guardian's end, which comes within a moment."""
