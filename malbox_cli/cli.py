@@ -122,6 +122,7 @@ def _drop_output() -> None:
 def _explain(error: Exception) -> int:
     """Print an error of ours, and return its exit code; raise any other, which is a fault of malbox's."""
     from malbox_cli.commands.common import NoSupervisor
+    from malbox_cli.control.client import SupervisorSilent
     from malbox_cli.manifest.specs import ManifestError
     from malbox_cli.output.text import safe
     from plugin_runtime.errors import MalboxError
@@ -136,6 +137,8 @@ def _explain(error: Exception) -> int:
             return 2
         case NoSupervisor():
             return 69
+        case SupervisorSilent():
+            return 124
         case _:
             return 1
 

@@ -7,7 +7,15 @@ from typing import Literal
 import click
 
 from malbox_cli.commands.common import locate, owner_of
-from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_STOPPED, TO_BE_UP, follow, give_up_time, tell_of
+from malbox_cli.commands.following import (
+    EXIT_TIMEOUT,
+    TO_BE_STOPPED,
+    TO_BE_UP,
+    answer_time,
+    follow,
+    give_up_time,
+    tell_of,
+)
 
 __all__ = ["change"]
 
@@ -27,7 +35,7 @@ def change(
 
     give_up_at = give_up_time(timeout)
     goal = TO_BE_STOPPED if what == "stop" else TO_BE_UP
-    with ControlClient(owner_of(locate(manifest_path))) as client:
+    with ControlClient(owner_of(locate(manifest_path)), answer_time(give_up_at)) as client:
         try:
             plugin_ids = client.change(Changing(what, tuple(plugins)))
         except RequestDenied as error:

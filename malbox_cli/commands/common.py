@@ -198,6 +198,9 @@ def owner_of(manifest: "Location") -> "Owner":
     if owner is None:
         up = shlex.join(["malbox", "up", "-f", str(manifest.path)])
         raise NoSupervisor(f"no supervisor is running for {manifest.path}: start one with `{up}`")
+    if not owner.supervises(manifest.path):
+        refusal = owner.refusal(manifest.path, manifest.state_dir)
+        raise NoSupervisor(f"no supervisor is running for {manifest.path}, and {refusal}")
     return owner
 
 

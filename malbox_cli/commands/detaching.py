@@ -43,7 +43,7 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
 
     down = shlex.join(["malbox", "down", "-f", str(manifest.path)])
     if (owner := find_owner(manifest.state_dir)) is not None:
-        raise MalboxError(f"{manifest.path} is supervised already, by process {owner.pid}: stop it with `{down}`")
+        raise MalboxError(owner.refusal(manifest.path, manifest.state_dir))
     make_state_folder(manifest.state_dir)
     said = manifest.state_dir / OUTPUT
     try:
@@ -56,23 +56,22 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
         try:
             found = _owner_of_process(manifest, pid, pidfd)
             if found is None:
-                return _tell_of_the_end(output)
+                return _tell_of_the_end(output, manifest)
             try:
-                with ControlClient(found) as client:
+                with ControlClient(found, timeout=None) as client:
                     followed = follow(client, None, TO_BE_READY, None)
                     ends = bool(followed.missed) and _is_stopping(client)
             except SupervisorLost:
                 select.select([pidfd], [], [])
-                return _tell_of_the_end(output)
+                return _tell_of_the_end(output, manifest)
             if ends:  # as it does by itself when no plugin runs any more
                 select.select([pidfd], [], [])
                 tell_of(followed, TO_BE_READY, None)
-                return _has_ended()
+                return _has_ended(manifest)
         finally:
             os.close(pidfd)
     finally:
         os.close(output)
-    tell_of(followed, TO_BE_READY, None)
     running = f"the supervisor runs in the background (process {pid}); `{down}` stops it"
     if followed.missed or followed.waiting:
         click.echo(f"malbox: {running}", err=True)
@@ -106,14 +105,15 @@ def _is_stopping(client: "ControlClient") -> bool:
         return True
 
 
-def _tell_of_the_end(output: int) -> int:
+def _tell_of_the_end(output: int, manifest: "Manifest") -> int:
     """Say what a supervisor said that has ended, and return the exit code."""
     text = os.pread(output, 64 * 1024, 0).decode("utf-8", "replace")
     for line in text.splitlines():
         click.echo(safe(line), err=True)
-    return _has_ended()
+    return _has_ended(manifest)
 
 
-def _has_ended() -> int:
-    click.echo("malbox: the supervisor has ended", err=True)
+def _has_ended(manifest: "Manifest") -> int:
+    logs = shlex.join(["malbox", "logs", "-f", str(manifest.path)])
+    click.echo(f"malbox: the supervisor has ended; `{logs}` shows what it said", err=True)
     return EXIT_FAILED

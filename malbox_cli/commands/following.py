@@ -21,6 +21,7 @@ __all__ = [
     "TO_BE_UP",
     "Followed",
     "Goal",
+    "answer_time",
     "follow",
     "give_up_time",
     "tell_of",
@@ -70,6 +71,15 @@ def give_up_time(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
+def answer_time(give_up_at: float | None) -> float:
+    """Return how many seconds an answer of the supervisor may take: no longer than the time limit, but long enough."""
+    from malbox_cli.control.client import ANSWER_SECONDS, LOOK_SECONDS
+
+    if give_up_at is None:
+        return ANSWER_SECONDS
+    return min(max(give_up_at - time.monotonic(), LOOK_SECONDS), ANSWER_SECONDS)
+
+
 def follow(
     client: "ControlClient",
     plugin_ids: Collection[str] | None,
@@ -87,7 +97,8 @@ def follow(
         on_news: Called with what is said of each of them.
 
     Raises:
-        SupervisorLost: The supervisor ended meanwhile.
+        SupervisorSilent: The supervisor does not answer.
+        SupervisorLost: It ended meanwhile.
         MalboxError: It is of another version.
     """
     from malbox_cli.control.news import PluginNews, SupervisorNews
@@ -106,6 +117,8 @@ def follow(
                     on_news(news)
             if wanted == last.keys() and all(each.state in goal.reached | goal.missed for each in last.values()):
                 break
+    for unheard in (wanted or set()) - last.keys():
+        last[unheard] = PluginNews(time.time(), unheard, "PENDING", "the time was over before it was told", time.time())
     return _sorted_by_fate(last.values(), goal)
 
 

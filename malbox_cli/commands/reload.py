@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 
 from malbox_cli.commands.common import locate, manifest_option, owner_of, timeout_option
-from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_STOPPED, TO_BE_UP, follow, give_up_time, tell_of
+from malbox_cli.commands.following import (
+    EXIT_TIMEOUT,
+    TO_BE_STOPPED,
+    TO_BE_UP,
+    answer_time,
+    follow,
+    give_up_time,
+    tell_of,
+)
 
 __all__ = ["command"]
 
@@ -27,7 +35,7 @@ def command(ctx: click.Context, manifest_path: Path, timeout: float | None) -> N
 
     give_up_at = give_up_time(timeout)
     owner = owner_of(locate(manifest_path))
-    with ControlClient(owner) as client:
+    with ControlClient(owner, answer_time(give_up_at)) as client:
         try:
             done = client.reload()
         except RequestDenied as error:
@@ -39,7 +47,7 @@ def command(ctx: click.Context, manifest_path: Path, timeout: float | None) -> N
             click.echo("nothing has changed", err=True)
             return
         up = follow(client, (*done.added, *done.changed), TO_BE_UP, give_up_at)
-    with ControlClient(owner) as client:
+    with ControlClient(owner, answer_time(give_up_at)) as client:
         gone = follow(client, done.removed, TO_BE_STOPPED, give_up_at)
     tell_of(up, TO_BE_UP, timeout)
     tell_of(gone, TO_BE_STOPPED, timeout)

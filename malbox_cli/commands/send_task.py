@@ -60,6 +60,7 @@ def command(
     require_plugins(manifest.path, [plugin], manifest.plugin_ids)
     request = Submitting(plugin, sample_path(sample), settings, timeout)
     with ControlClient(owner_of(manifest)) as client:
+        client.status()  # one that does not answer is told of here: how long a task takes to begin is not known
         printer: Printer = JsonPrinter() if as_json else TextPrinter()
         try:
             code = _stream(client, request, printer, output)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import json_option, locate, manifest_option, owner_of
+from malbox_cli.commands.common import NoSupervisor, json_option, locate, manifest_option, owner_of
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text
 
@@ -27,6 +27,8 @@ PIPED_WIDTH = 10_000
 """Columns where nobody looks: what reads the table from a pipe wants a line for each plugin."""
 LEAST_WIDTH = 80
 """Columns below which a terminal wraps the lines itself: in narrower ones a word would have a letter on each line."""
+WIDTH_OF_REASONS = 120
+"""Columns below which reasons have lines of their own: beside the rest they would have a word on each line."""
 STYLES = {
     "READY": "green",
     "DEGRADED": "bold yellow",
@@ -38,28 +40,31 @@ WATCH_SECONDS = 1.0
 
 @click.command(epilog="Example: malbox status --json | jq '.plugins[].state'")
 @manifest_option
-@click.option("-w", "--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="Show it again every second, until Ctrl-C or its end.")
 @json_option("Print one JSON object; with --watch one a line.")
 @click.pass_context
 def command(ctx: click.Context, manifest_path: Path, *, watch: bool, as_json: bool) -> None:
     """Show the plugins of a running supervisor; ends with 3 if one of them is not READY."""
-    from malbox_cli.control.client import ControlClient
+    from malbox_cli.control.client import ControlClient, SupervisorLost
 
-    with ControlClient(owner_of(locate(manifest_path))) as client:
+    manifest = locate(manifest_path)
+    with ControlClient(owner_of(manifest)) as client:
         if watch:
-            _watch(client, as_json=as_json)
+            try:
+                _watch(client, as_json=as_json)
+            except SupervisorLost as error:
+                raise NoSupervisor(f"the supervisor of {manifest.path} has ended") from error
         status = _ask(client)
     if as_json:
         click.echo(json.dumps(status.as_json_object()))
     else:
         console = _console()
-        console.print(_header(status), _table(status))
+        console.print(_view(status, console.width))
     ctx.exit(0 if all(plugin.state == "READY" for plugin in status.plugins) else EXIT_NOT_READY)
 
 
 def _watch(client: "ControlClient", *, as_json: bool) -> "NoReturn":
     """Show how everything is, again and again, on a terminal in one place."""
-    from rich.console import Group
     from rich.live import Live
 
     if as_json:
@@ -69,13 +74,11 @@ def _watch(client: "ControlClient", *, as_json: bool) -> "NoReturn":
     console = _console()
     if not console.is_terminal:
         while True:
-            status = _ask(client)
-            console.print(_header(status), _table(status))
+            console.print(_view(_ask(client), console.width))
             time.sleep(WATCH_SECONDS)
     with Live(console=console, auto_refresh=False, screen=True, vertical_overflow="crop") as live:
         while True:
-            status = _ask(client)
-            live.update(Group(_header(status), _table(status)), refresh=True)
+            live.update(_view(_ask(client), console.width), refresh=True)
             time.sleep(WATCH_SECONDS)
 
 
@@ -107,6 +110,19 @@ def _console() -> "Console":
     return console
 
 
+def _view(status: "SupervisorStatus", width: int) -> "Group":
+    """Return all that is shown; below the table, where it is too narrow for them, why plugins are not READY."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from malbox_cli.output.text import safe
+
+    if width >= WIDTH_OF_REASONS:
+        return Group(_header(status), _table(status, with_reasons=True))
+    reasons = [Text(f"{each.id}: {safe(each.reason)}") for each in status.plugins if each.state != "READY"]
+    return Group(_header(status), _table(status, with_reasons=False), *reasons)
+
+
 def _header(status: "SupervisorStatus") -> "Text":
     from rich.text import Text
 
@@ -115,13 +131,13 @@ def _header(status: "SupervisorStatus") -> "Text":
     return Text(f"supervisor {status.pid}, up {human_duration(status.uptime)}, domain {status.domain}", style="dim")
 
 
-def _table(status: "SupervisorStatus") -> "Table":
+def _table(status: "SupervisorStatus", *, with_reasons: bool) -> "Table":
     from rich.table import Table
 
     from malbox_cli.output.text import human_duration, human_size, safe
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("PLUGIN", "STATE", "PID", "UP", "RESTARTS", "MEMORY", "CPU", "TASKS", "REASON"):
+    for heading in ("PLUGIN", "STATE", "PID", "UP", "RESTARTS", "MEMORY", "CPU", "TASKS", *["REASON"] * with_reasons):
         table.add_column(heading, overflow="fold")
     for plugin in status.plugins:
         tasks = plugin.tasks
@@ -136,6 +152,6 @@ def _table(status: "SupervisorStatus") -> "Table":
             "-" if plugin.rss is None else human_size(plugin.rss),
             "-" if plugin.cpu is None else f"{plugin.cpu:.1f} %",
             done,
-            safe(plugin.reason).replace("[", r"\["),
+            *[safe(plugin.reason).replace("[", r"\[")] * with_reasons,
         )
     return table

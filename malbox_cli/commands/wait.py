@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from malbox_cli.commands.common import NoSupervisor, locate, manifest_option, owner_of, timeout_option
-from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_READY, follow, give_up_time, tell_of
+from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_READY, answer_time, follow, give_up_time, tell_of
 
 if TYPE_CHECKING:
     from malbox_cli.manifest.specs import Location
@@ -35,7 +35,8 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], t
 
     manifest = locate(manifest_path)
     give_up_at = give_up_time(timeout)
-    with ControlClient(_owner(manifest, give_up_at)) as client:
+    owner = _owner(manifest, give_up_at)
+    with ControlClient(owner, answer_time(give_up_at)) as client:
         wanted = None
         if plugins:
             try:

@@ -27,9 +27,15 @@ from malbox_cli.control.messages import (
 from malbox_cli.control.news import News, SupervisorNews, news_of
 from malbox_cli.control.records import Ended, Record, Refused, record_of
 from malbox_cli.supervisor.ownership import Owner
+from malbox_cli.supervisor.strays import stat_of
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["ControlClient", "RequestDenied", "SupervisorLost"]
+__all__ = ["ANSWER_SECONDS", "LOOK_SECONDS", "ControlClient", "RequestDenied", "SupervisorLost", "SupervisorSilent"]
+
+ANSWER_SECONDS = 10.0
+"""How long an answer may take: much longer than it does, on a machine that is busy too."""
+LOOK_SECONDS = 1.0
+"""How long one that is late is waited for before it is looked whether the supervisor stands still."""
 
 
 class RequestDenied(MalboxError):
@@ -40,21 +46,26 @@ class SupervisorLost(MalboxError):
     """The supervisor closed the connection before it had answered."""
 
 
+class SupervisorSilent(MalboxError):
+    """The supervisor lives and does not answer; the text says what to do."""
+
+
 class ControlClient:
     """A connection to a supervisor. Its methods block.
 
     Args:
         owner: The supervisor.
-        timeout: Seconds after which a method raises TimeoutError; None: it waits as long as it takes.
+        timeout: Seconds that the answer to a request may take, after which `SupervisorSilent` is raised, and earlier
+            where the supervisor was stopped; None: as long as it takes. What comes later of a stream has no limit.
 
     Raises:
         SupervisorLost: It cannot be reached.
     """
 
-    def __init__(self, owner: Owner, timeout: float | None = None) -> None:
+    def __init__(self, owner: Owner, timeout: float | None = ANSWER_SECONDS) -> None:
         self._owner = owner
+        self._timeout = timeout
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
         try:
             self._socket.connect(owner.socket)
         except OSError as error:
@@ -77,11 +88,12 @@ class ControlClient:
         """Ask how the supervisor and its plugins are.
 
         Raises:
+            SupervisorSilent: It does not answer.
             SupervisorLost: It ended before it answered.
             MalboxError: It is of another version.
         """
         self._send(StatusAsked())
-        fields = self._receive()
+        fields = self._receive_answer()
         try:
             return decode_status(fields)
         except ValueError as error:
@@ -127,6 +139,7 @@ class ControlClient:
 
         Raises:
             RequestDenied: There is no such plugin, or the supervisor is stopping.
+            SupervisorSilent: It does not answer.
             SupervisorLost: It ended before it answered.
             MalboxError: It is of another version.
         """
@@ -138,11 +151,12 @@ class ControlClient:
 
         Raises:
             RequestDenied: The manifest has problems, or changes what only a new supervisor can change.
+            SupervisorSilent: The supervisor does not answer.
             SupervisorLost: The supervisor ended before it answered.
             MalboxError: It is of another version.
         """
         self._send(Reloading())
-        fields: dict[str, Any] = self._receive()
+        fields: dict[str, Any] = self._receive_answer()
         try:
             return ReloadDone(**{key: tuple(fields[key]) for key in ("added", "removed", "changed", "same")})
         except (KeyError, TypeError) as error:
@@ -152,29 +166,35 @@ class ControlClient:
         """Yield how everything is and then what changes, until the supervisor ends.
 
         Args:
-            give_up_at: When to give up, by the monotonic clock; None: never. The connection is of no use afterwards.
+            give_up_at: When to give up, by the monotonic clock, once it was said what the supervisor has; None: never.
+                The connection is of no use afterwards.
 
         Raises:
             TimeoutError: That time has come.
+            SupervisorSilent: The supervisor says nothing at all.
             SupervisorLost: The supervisor ended without having said that it stops.
             MalboxError: It is of another version.
         """
         self._send(Watching())
+        to_come: int | None = None
         is_stopping = False
         while True:
             if give_up_at is not None:
                 left = give_up_at - time.monotonic()
+                if to_come is None or to_come > 0:  # what is so is said at once, and known however short the time is
+                    left = max(left, LOOK_SECONDS)
                 if left <= 0:
                     raise TimeoutError
                 self._socket.settimeout(left)
             try:
-                news = news_of(self._receive())
+                news = news_of(self._receive_answer() if to_come is None else self._receive())
             except SupervisorLost:
                 if is_stopping:
                     return
                 raise
             except ValueError as error:
                 raise _other_version(error) from error
+            to_come = len(news.plugins) if to_come is None and isinstance(news, SupervisorNews) else (to_come or 0) - 1
             is_stopping |= isinstance(news, SupervisorNews) and news.state == "stopping"
             yield news
 
@@ -219,8 +239,29 @@ class ControlClient:
             raise RequestDenied(str(fields.get("error")))
         return fields
 
+    def _receive_answer(self) -> dict[str, object]:
+        """Return what is said to a request that is answered at once, with nothing on its way before."""
+        give_up_at = None if self._timeout is None else time.monotonic() + self._timeout
+        while True:
+            left = LOOK_SECONDS if give_up_at is None else max(give_up_at - time.monotonic(), 0.0)
+            if select.select([self._socket], [], [], min(left, LOOK_SECONDS))[0]:
+                return self._receive()
+            if give_up_at is not None and (left <= LOOK_SECONDS or self._is_stopped()):
+                raise self._silent()
+
+    def _is_stopped(self) -> bool:
+        stat = stat_of(self._owner.pid)
+        return stat is not None and stat[0] in "Tt"
+
+    def _silent(self) -> SupervisorSilent:
+        pid = self._owner.pid
+        why = "it is busy, or hangs: try again later, or see `malbox doctor`"
+        if self._is_stopped():
+            why = f"it was stopped, as by Ctrl-Z: `fg` in its shell or `kill -CONT {pid}` lets it go on"
+        return SupervisorSilent(f"the supervisor (process {pid}) does not answer: {why}")
+
     def _receive_list(self, key: str) -> list[object]:
-        value = self._receive().get(key)
+        value = self._receive_answer().get(key)
         if not isinstance(value, list):
             raise _other_version(f"its answer has no {key}")
         return value

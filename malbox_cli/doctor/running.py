@@ -1,6 +1,6 @@
 """Looks at the supervisor that a manifest has."""
 
-from malbox_cli.control.client import ControlClient
+from malbox_cli.control.client import ControlClient, SupervisorSilent
 from malbox_cli.doctor.checks import Check, check_releases, ok, problem
 from malbox_cli.manifest.specs import Manifest
 from malbox_cli.supervisor.ownership import find_owner
@@ -17,11 +17,14 @@ def examine_supervisor(manifest: Manifest) -> list[Check]:
     owner = find_owner(manifest.state_dir)
     if owner is None:
         return [ok("supervisor", f"none runs for {manifest.path}")]
+    if not owner.supervises(manifest.path):
+        why = f"none runs for {manifest.path}, and its state folder is in use, by that of {owner.manifest}"
+        return [problem("supervisor", why, "name another folder as state_dir in the manifest")]
     try:
         with ControlClient(owner, timeout=PATIENCE_SECONDS) as client:
             status = client.status()
-    except (MalboxError, TimeoutError) as error:
-        why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+    except MalboxError as error:
+        why = "it does not answer" if isinstance(error, SupervisorSilent) else str(error)
         fix = f"see what it does; `kill -CONT {owner.pid}` wakes one that was stopped, `kill -9 {owner.pid}` ends it"
         return [problem("supervisor", f"process {owner.pid} supervises {manifest.path}, and: {why}", fix)]
     ready = sum(plugin.state == "READY" for plugin in status.plugins)

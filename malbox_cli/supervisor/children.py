@@ -166,7 +166,12 @@ class Children:
         return Ending(child.pid, status, note)
 
     def look_after(self) -> None:
-        """Reap what the plugins' processes had started, outlived by it, and ended since. Does not block."""
+        """Reap what the plugins' processes had started, outlived by it, and ended since, and see to our guardian.
+
+        Does not block.
+        """
+        if self._guard.look_after():
+            self._say("warning", "the guardian, which cleans up if malbox is killed, had ended; it is started again")
         self._sweeper.look_after(to_mark(self._nonce, life.child.number) for life in self._lives.values())
 
     def abandon(self, plugin_id: str) -> None:

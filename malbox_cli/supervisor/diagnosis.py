@@ -48,7 +48,7 @@ def explain(
         status: How it ended.
         seconds: How long after its start.
         was_ready: Whether the plugin had been READY.
-        program: What was run.
+        program: What was run, as it may be shown.
         limits: What it was allowed.
         memory_note: What the kernel says of why it was killed; empty: nothing.
         last_lines: What it printed last.

@@ -1,8 +1,10 @@
 """What comes after a plugin's process has ended: a state with its reason, and perhaps another start."""
 
+import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from malbox_cli.manifest.secrets import hide_in_argv
 from malbox_cli.manifest.units import format_duration
 from malbox_cli.supervisor.actions import Abandon, Action, CleanUp, Say
 from malbox_cli.supervisor.desk import TaskDesk
@@ -18,6 +20,8 @@ __all__ = ["EXIT_MISMATCH", "Endings"]
 EXIT_MISMATCH = 78
 """What a plugin exits with before PluginStarted whose iceoryx2 is of another release than ours."""
 
+MAX_COMMAND = 200
+"""Of a command line in a reason: the rest is in `up --dry-run`."""
 MAX_LAST_LINE = 200
 
 
@@ -59,7 +63,8 @@ class Endings:
         may_come_back = may_come_back and not plugin.leaves and (plugin.comes_back or not plugin.to_stop)
         comes_back = may_come_back and self._come_back(plugin, status, why, now, in_order=in_order)
         if not comes_back and plugin.state is was:  # otherwise it has FAILED because it was started too often
-            plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
+            reason = f"was told to stop, and {why}" if stopping and in_peace else why
+            plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, reason, now)
         self._forget_process(plugin)
         plugin.last_exit, plugin.last_lines = status, event.last_lines
         if stopping and in_peace:
@@ -157,7 +162,7 @@ class Endings:
             event.status,
             seconds=now - plugin.spawned_at if plugin.spawned_at is not None else 0.0,
             was_ready=plugin.state.is_up,
-            program=plugin.spec.argv[0],
+            program=_shown(plugin.spec.argv),
             limits=plugin.spec.limits,
             memory_note=event.memory_note,
             last_lines=event.last_lines,
@@ -183,3 +188,8 @@ class Endings:
             self._say(plugin, f"the last {len(plugin.last_lines)} line(s) that it printed:", "error")
         for line in plugin.last_lines:
             self._say(plugin, f"  {line}", "error")
+
+
+def _shown(argv: Sequence[str]) -> str:
+    command = shlex.join(hide_in_argv(argv))
+    return command if len(command) <= MAX_COMMAND else f"{command[: MAX_COMMAND - 1]}…"

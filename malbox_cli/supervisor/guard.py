@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 1.0
 
 
 class Guard:
-    """A guardian, and what it has to know. One that was killed is started again when there is something to tell it.
+    """A guardian, and what it has to know. One that was killed is started again when that is seen.
 
     It is made before there is anything to clean up. None of its methods but `done` blocks: one that does not listen any
     more, because somebody has stopped it, is replaced.
@@ -49,6 +49,15 @@ class Guard:
         """Say that a plugin's process has ended."""
         self._pids.discard(pid)
         self._tell(f"reaped {pid}")
+
+    def look_after(self) -> bool:
+        """Start the guardian again if it has ended; return whether it had. Nothing may be left unguarded for long."""
+        if self._is_there and self._process.poll() is None:
+            return False
+        self._end()
+        with suppress(OSError, SpawnError):  # it is tried again the next time
+            self._start()
+        return True
 
     def done(self) -> None:
         """Say that nothing is left to clean up, and wait for the guardian's end, which comes within a moment."""

@@ -117,7 +117,7 @@ class Lives:
         to_stop = plugin.state.is_over
         if to_stop:  # it was told to stop while its process was on its way
             plugin.move(PluginEvent.START_ASKED, "is to be started", now)
-        plugin.move(PluginEvent.SPAWNED, "waits for PluginStarted", now)
+        plugin.move(PluginEvent.SPAWNED, "was started, and has not said yet that it is ready", now)
         plugin.has_process_of(event.pid, event.instance, now)
         if self._is_killing:
             self.kill_one(plugin, now)

@@ -6,6 +6,7 @@ The lock alone says that there is an owner: the kernel lets go of it however tha
 import fcntl
 import json
 import os
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,10 +32,26 @@ class Owner:
     Attributes:
         pid: Its process.
         socket: Its control socket.
+        manifest: The file that it runs, absolute; manifests in one folder have one state folder if they name none.
     """
 
     pid: int
     socket: str
+    manifest: str = ""
+
+    def supervises(self, manifest: Path) -> bool:
+        """Return whether a manifest is the one that it runs, by whatever path it is named."""
+        return not self.manifest or os.path.realpath(self.manifest) == os.path.realpath(manifest)
+
+    def refusal(self, manifest: Path, state_dir: Path) -> str:
+        """Return why a manifest with this state folder cannot have another supervisor, and what to do."""
+        if self.supervises(manifest):
+            down = shlex.join(["malbox", "down", "-f", str(manifest)])
+            return f"{manifest} is supervised already, by process {self.pid}: stop it with `{down}`"
+        return (
+            f"the state folder {state_dir} is in use, by the supervisor of {self.manifest} (process {self.pid}): "
+            f"name another as state_dir in {manifest}"
+        )
 
 
 class Ownership:
@@ -61,10 +78,11 @@ class Ownership:
         if not _lock(descriptor):
             owner = _read(descriptor)
             os.close(descriptor)
-            who = f"process {owner.pid}" if owner else "a process that is just starting or ending"
-            raise AlreadySupervised(
-                f"{manifest} is supervised already, by {who}: stop it with `malbox down -f {manifest}`"
-            )
+            if owner is not None:
+                raise AlreadySupervised(owner.refusal(manifest, state_dir))
+            down = shlex.join(["malbox", "down", "-f", str(manifest)])
+            who = "a process that is just starting or ending"
+            raise AlreadySupervised(f"{manifest} is supervised already, by {who}: stop it with `{down}`")
         os.truncate(descriptor, 0)  # what a killed owner wrote
         return cls(descriptor, file)
 

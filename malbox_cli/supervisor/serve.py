@@ -59,7 +59,7 @@ def serve(
                 report = ServiceReport(systemd, session.machine)
                 session.reactor.beat, service[0].on_reload = report.turn, report.reloading
             try:
-                ownership.announce(Owner(os.getpid(), str(session.folder.socket)))
+                ownership.announce(Owner(os.getpid(), str(session.folder.socket), str(manifest.path)))
                 session.log.say("info", f"supervising {manifest.path} (process {os.getpid()})")
                 ended_by_itself = _run(session, exit_on)
             finally:

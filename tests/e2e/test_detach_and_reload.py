@@ -77,7 +77,8 @@ def test_detach_says_why_the_supervisor_has_ended(place: Place, when: str) -> No
 
     assert up.code == 1
     assert why in up.err
-    assert up.err.splitlines()[-1] == "malbox: the supervisor has ended"
+    assert "the supervisor has ended" in up.err
+    assert "in the background" not in up.err
     assert find_owner(manifest.parent / ".malbox") is None
 
 
@@ -198,3 +199,33 @@ def test_watch_shows_the_status_again_and_again(place: Place) -> None:
         done = watch.wait()
     assert done.code == 130
     assert [row["plugins"][0]["state"] for row in done.records] == ["READY"] * len(done.records)
+
+
+@pytest.mark.parametrize("options", [["--json"], []], ids=["json", "text"])
+def test_watch_ends_with_the_supervisor_and_says_so(place: Place, options: list[str]) -> None:
+    manifest = place.manifest("echo")
+    with place.up(manifest):
+        watch = place.start("status", "-f", manifest, "--watch", *options)
+        eventually(lambda: "READY" in watch.out, "it is shown")
+
+    done = watch.wait()
+    assert done.code == 69
+    assert done.err == f"malbox: the supervisor of {manifest} has ended\n"
+
+
+def test_a_manifest_never_gets_the_supervisor_of_another_with_its_state_folder(place: Place) -> None:
+    manifest = place.manifest("echo")
+    other = place.write_manifest(manifest.read_text(), "other.toml")
+    same = place.folder / "same.toml"
+    same.symlink_to(manifest)
+    with place.up(manifest) as up:
+        asked = [place.malbox(command, "-f", other) for command in ("status", "down", "reload", "events", "wait")]
+        started = [place.malbox("up", "-f", other, *options) for options in ([], ["--detach"])]
+        linked = place.malbox("status", "-f", same)
+
+    in_use = f"is in use, by the supervisor of {manifest} (process {up.pid}): name another as state_dir in {other}"
+    assert [done.code for done in asked] == [69] * 5
+    assert all(f"no supervisor is running for {other}, and" in done.err and in_use in done.err for done in asked), asked
+    assert [done.code for done in started] == [1, 1]
+    assert all(in_use in done.err for done in started), started
+    assert linked.code == 0

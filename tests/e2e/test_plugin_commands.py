@@ -257,3 +257,37 @@ def test_events_of_a_json_line_are_whole_objects(place: Place) -> None:
     assert plugin.keys() == {
         *("type", "time", "plugin", "state", "reason", "since", "pid", "restarts", "last_exit", "last_lines"),
     }
+
+
+def test_a_supervisor_that_stands_still_is_told_of_by_every_command_that_asks_it(place: Place) -> None:
+    manifest = place.manifest("echo")
+    with place.up(manifest) as up:
+        up.signal(signal.SIGSTOP)
+        commands: list[list[object]] = [
+            ["status", "-f", manifest],
+            ["events", "-f", manifest],
+            ["wait", "-f", manifest, "--timeout", 1],
+            ["wait", "-f", manifest, "--timeout", 1, "echo"],
+            ["restart", "-f", manifest, "--timeout", 1, "echo"],
+            ["reload", "-f", manifest, "--timeout", 1],
+            ["send-task", "-f", manifest, "echo", place.sample()],
+        ]
+        running = [place.start(*command) for command in commands]
+        done = [each.wait(20) for each in running]
+        up.signal(signal.SIGCONT)
+
+    assert [each.code for each in done] == [124] * len(commands)
+    said = f"malbox: the supervisor (process {up.pid}) does not answer: it was stopped, as by Ctrl-Z: "
+    assert all(each.err.startswith(said) and f"`kill -CONT {up.pid}`" in each.err for each in done), done
+
+
+def test_a_time_limit_however_short_never_makes_ready_what_is_not(place: Place) -> None:
+    manifest = place.manifest("never_ready")
+    up = place.start_up(manifest, ready=[])
+    up.wait_for("looking for a licence server")
+
+    wait = place.malbox("wait", "-f", manifest, "--timeout", "1e-9")
+
+    ended(place, manifest, up)
+    assert wait.code == 124
+    assert "plugin never_ready is not READY after 1e-09 s: it is STARTING" in wait.err

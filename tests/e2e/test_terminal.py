@@ -194,3 +194,27 @@ def test_a_warning_of_malbox_does_not_mix_with_the_bars(place: Place) -> None:
     screen = last_screen(terminal.shown)
     assert len([line for line in screen if line.endswith("exits_before_ready | rules/extra.yar: no such file")]) == 1
     assert not [line for line in screen if "%" in line]
+
+
+def test_a_narrow_terminal_shows_reasons_below_the_table_and_a_pipe_beside_it(place: Place) -> None:
+    manifest = place.manifest("echo", "exits_before_ready")
+    reason = "exited with code 4 before it was ready, within a second of its start"
+    up = place.start_up(manifest, ready=["echo"])
+    up.wait_for(reason)
+
+    with Terminal(place, "status", "-f", manifest, env={"NO_COLOR": "1"}) as terminal:
+        assert terminal.wait() == 3
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown).splitlines()
+
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["PLUGIN", "STATE"],
+        ["echo", "READY"],
+        ["exits_before_ready", "FAILED"],
+    ]
+    assert lines[1].split()[-1] == "TASKS"
+    assert lines[4].startswith(f"exits_before_ready: {reason}")
+    assert len([line for line in lines if line.startswith("echo")]) == 1
+    piped = place.malbox("status", "-f", manifest)
+    assert reason in piped.out.splitlines()[3]
+    assert place.malbox("down", "-f", manifest).code == 0
+    up.wait(20)

@@ -27,6 +27,9 @@ PATIENCE_SECONDS = 20.0
 class NoGuard:
     """A guardian that is told and does nothing."""
 
+    def look_after(self) -> bool:
+        return False
+
     def spawned(self, pid: int) -> None:
         """Take note."""
 

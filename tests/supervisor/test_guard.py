@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from malbox_cli.supervisor.guard import Guard
@@ -35,3 +36,30 @@ def test_a_guardian_that_does_not_listen_holds_nobody_up_and_is_replaced(tmp_pat
     assert guard._process.pid != stopped
     guard.done()
     assert guard._process.returncode == 0
+
+
+def test_a_guardian_that_was_killed_is_started_again_and_knows_what_the_first_did(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    guard = Guard(run, "", 1)
+    plugin = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+    lock = os.open(run, os.O_RDONLY)
+    try:
+        guard.locked(lock)
+        guard.spawned(plugin.pid)
+        assert guard.look_after() is False
+        first = guard._process
+        first.kill()
+        os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
+
+        assert guard.look_after() is True
+        assert guard.look_after() is False
+
+        guard._channel.close()  # as when the supervisor is killed
+        assert plugin.wait(20) == -signal.SIGKILL
+        assert guard._process.wait(20) == 0
+        assert not run.exists()
+    finally:
+        os.close(lock)
+        plugin.kill()
+        plugin.wait()

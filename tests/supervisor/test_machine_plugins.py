@@ -114,6 +114,25 @@ def test_an_end_before_ready_is_a_failure(status: ExitStatus, why: str) -> None:
     assert f"error: p: {why}" in said(actions)
 
 
+def test_an_end_without_a_word_names_the_whole_command_to_try_by_hand() -> None:
+    history = History(spec("p", argv=("/usr/bin/python3", "-m", "my plugin", "--token=hush")))
+    history.spawned()
+    history.exited(code=3)
+    assert "; run /usr/bin/python3 -m 'my plugin' '--token=***' by hand to see" in history.plugin().reason
+
+
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [({"code": 0}, "exited with code 0"), ({"signal": TERM}, "was killed by SIGTERM (signal 15)")],
+    ids=["by itself", "by SIGTERM"],
+)
+def test_the_reason_of_what_was_stopped_says_that_it_was_told_to(ending: dict[str, int], why: str) -> None:
+    history = History().ready()
+    history.do(events.PluginsAsked("stop", ("p",)))
+    history.exited(**ending)
+    assert (history.state(), history.plugin().reason) == (PluginState.STOPPED, f"was told to stop, and {why}")
+
+
 def test_plugin_stopped_before_ready_does_not_make_an_end_one_in_order() -> None:
     history = History()
     history.spawned()
