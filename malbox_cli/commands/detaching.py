@@ -72,6 +72,7 @@ def detach(manifest: "Manifest", arguments: Sequence[str]) -> int:
             os.close(pidfd)
     finally:
         os.close(output)
+    tell_of(followed, TO_BE_READY, None)
     running = f"the supervisor runs in the background (process {pid}); `{down}` stops it"
     if followed.missed or followed.waiting:
         click.echo(f"malbox: {running}", err=True)
