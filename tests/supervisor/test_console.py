@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -53,12 +54,15 @@ def read_all(reader: int) -> list[str]:
 
 
 def read_until(reader: int, end: bytes) -> bytes:
-    data = b""
+    data = bytearray()
     give_up_at = time.monotonic() + PATIENCE
-    while end not in data:
+    looked_at = 0
+    while data.find(end, looked_at) < 0:
         assert time.monotonic() < give_up_at, data[-1000:]
+        looked_at = max(0, len(data) - len(end))
+        select.select([reader], [], [], 1)  # looking all the time would leave the writing thread none
         data += read_now(reader)
-    return data
+    return bytes(data)
 
 
 def texts(lines: list[str]) -> list[str]:
@@ -148,7 +152,10 @@ def test_a_terminal_that_stands_still_blocks_nobody_and_shows_what_was_dropped_o
     with pipe() as (reader, stream):
         console = Console(quiet=False, stream=stream)
         block = b"%s\n" % (b"x" * 100) * 100
-        sent = 0
+        for _ in range(8):  # more than a pipe holds
+            console.put(printed("p", block))
+        sent = 800
+        select.select([reader], [], [], PATIENCE)  # the thread has taken what was there, and cannot write it all
         while "p" not in console._queue._dropped:  # the pipe is full, and so is the queue
             console.put(printed("p", block))
             sent += 100
