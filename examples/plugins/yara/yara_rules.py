@@ -61,13 +61,24 @@ def compile_rules(extra: Path | None = None) -> yara_x.Rules:
     Raises:
         RulesError: A file cannot be read or does not compile; every mistake is named.
     """
-    compiler = yara_x.Compiler()
-    problems = []
     sources = [(path, path.relative_to(OWN_RULES).as_posix()) for path in rule_files(OWN_RULES)]
     if extra is not None:
-        compiler.add_include_dir(str(extra))
         sources += [(path, f"extra/{path.relative_to(extra).as_posix()}") for path in rule_files(extra)]
+    rules, problems = _compiled(sources, extra)
+    if problems:
+        raise RulesError("the rules do not compile: " + "; ".join(problems))
+    return rules
 
+
+def _compiled(sources: list[tuple[Path, str]], extra: Path | None) -> tuple[yara_x.Rules, list[str]]:
+    """Return the rules of these files, each with its namespace, and every mistake in them.
+
+    Nothing is raised here: an exception keeps the compiler alive, which has to go on the thread that made it.
+    """
+    compiler = yara_x.Compiler()
+    problems = []
+    if extra is not None:
+        compiler.add_include_dir(str(extra))
     for path, namespace in sources:
         try:
             source = path.read_text("utf-8")
@@ -77,9 +88,7 @@ def compile_rules(extra: Path | None = None) -> yara_x.Rules:
             problems += _add(compiler, namespace, source, str(path))
     literal = "".join(_EICAR).replace("\\", "\\\\")
     problems += _add(compiler, "eicar", _EICAR_RULE % (literal, literal), "eicar")
-    if problems:
-        raise RulesError("the rules do not compile: " + "; ".join(problems))
-    return compiler.build()
+    return compiler.build(), problems
 
 
 def _add(compiler: yara_x.Compiler, namespace: str, source: str, origin: str) -> list[str]:
