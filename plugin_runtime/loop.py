@@ -34,7 +34,7 @@ __all__ = ["Outside", "PluginLoop"]
 SAFETY_NET_SECONDS = 0.5
 """How long the loop waits at most before it looks at every channel again."""
 
-OWN_SAFETY_NET_SECONDS = 10.0
+OWN_SAFETY_NET_SECONDS = 30.0
 """The same under a supervisor of ours, which rings for all it sends and whose end is seen too.
 
 Each look costs an idle machine some 300 µs.
