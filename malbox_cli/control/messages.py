@@ -16,10 +16,12 @@ from malbox_cli.control.records import escape_surrogates
 
 __all__ = [
     "MAX_LINE_BYTES",
+    "MAX_PRIORITY",
     "Acting",
     "Canceling",
     "Changing",
     "Denied",
+    "Following",
     "Misunderstood",
     "PluginStatus",
     "ReloadDone",
@@ -39,19 +41,48 @@ MAX_LINE_BYTES = 1 << 20
 """A longer line is no request; its sender is cut off."""
 
 
+MAX_PRIORITY = 1000
+"""Priorities go from minus this to this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submitting:
-    """Run a task and stream its records; the task is cancelled when the connection is closed before its end."""
+    """Run a task and stream its records; the task is cancelled when the connection is closed before its end.
+
+    Attributes:
+        plugin: The plugin's name in the manifest.
+        sample: Absolute path.
+        config: What is set on top of the plugin's configuration.
+        timeout: Seconds for each attempt; None for what the plugin's settings say.
+        priority: The higher, the earlier.
+        detach: Whether the task goes on when the connection is closed.
+        wait: Whether to wait for room in the plugin's queue where it is full, rather than be refused.
+        retry_of: The task that it repeats.
+    """
 
     plugin: str
     sample: str
     config: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    priority: int = 0
+    detach: bool = False
+    wait: bool = False
+    retry_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Canceling:
     """End a task; its stream says how it ended. Not answered."""
+
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Stream the records of a task from now on.
+
+    Answered by `Acting`, with the id of the plugin, and then the records; or by `Denied`, where no such task is open.
+    """
 
     task: int
 
@@ -84,10 +115,11 @@ class Reloading:
     """Read the manifest again, and start, stop and restart what changed; answered by `ReloadDone` or `Denied`."""
 
 
-Request = Submitting | Canceling | StatusAsked | Stopping | Changing | Watching | Reloading
+Request = Submitting | Canceling | Following | StatusAsked | Stopping | Changing | Watching | Reloading
 _REQUESTS = {
     "submit": Submitting,
     "cancel": Canceling,
+    "follow": Following,
     "status": StatusAsked,
     "stop": Stopping,
     "change": Changing,
@@ -225,8 +257,11 @@ def _check(request: Request, fields: Mapping[str, Any]) -> None:
                 and isinstance(config, dict)
                 and all(isinstance(value, str) for value in config.values())
                 and (timeout is None or _is_duration(timeout))
+                and _is_priority(fields.get("priority", 0))
+                and all(isinstance(fields.get(key, False), bool) for key in ("detach", "wait"))
+                and (fields.get("retry_of") is None or type(fields["retry_of"]) is int)
             )
-        case Canceling():
+        case Canceling() | Following():
             good = type(fields["task"]) is int
         case Changing():
             good = fields["what"] in ("start", "stop", "restart") and all(isinstance(p, str) for p in fields["plugins"])
@@ -238,6 +273,10 @@ def _check(request: Request, fields: Mapping[str, Any]) -> None:
 
 def _is_path(value: object) -> bool:
     return isinstance(value, str) and value.startswith("/") and "\0" not in value
+
+
+def _is_priority(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_PRIORITY
 
 
 def _is_duration(value: object) -> bool:

@@ -80,6 +80,8 @@ class Result:
         sha256: Digest of these bytes, in hexadecimal.
         data: A JSON result as its text, on one line; None where it was stored.
         path: Where it was stored; None where it is in `data`.
+        number: Which of the task's results it is, from 1 in each attempt.
+        attempt: Which attempt it is of, from 1: where there is a further one, those of the one before are void.
     """
 
     task: int
@@ -89,6 +91,8 @@ class Result:
     sha256: str
     data: str | None = None
     path: str | None = None
+    number: int = 0
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,8 @@ def _fields(record: Record) -> dict[str, object]:
                 "format": record.format,
                 "size": record.size,
                 "sha256": record.sha256,
+                "number": record.number,
+                "attempt": record.attempt,
             }
         case Ended():
             return {

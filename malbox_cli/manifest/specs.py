@@ -8,21 +8,27 @@ from typing import Literal
 from plugin_runtime.errors import MalboxError
 
 __all__ = [
+    "DEFAULT_CANCEL_GRACE",
     "DEFAULT_HEALTH_INTERVAL",
+    "DEFAULT_QUEUE_SIZE",
     "DEFAULT_START_TIMEOUT",
     "DEFAULT_STASH_THRESHOLD",
     "DEFAULT_STATE_DIR",
     "DEFAULT_STOP_TIMEOUT",
     "DEFAULT_TASK_TIMEOUT",
+    "MAX_IN_FLIGHT",
     "OWN_NAME",
     "DeclaredResult",
+    "Execution",
     "Limits",
     "Location",
     "Manifest",
     "ManifestError",
     "PluginSpec",
     "Problem",
+    "ProcessState",
     "Restart",
+    "Retries",
     "Severity",
 ]
 
@@ -38,6 +44,15 @@ DEFAULT_TASK_TIMEOUT = 300.0
 DEFAULT_HEALTH_INTERVAL = 30.0
 """Seconds between two questions after a plugin's health."""
 
+DEFAULT_CANCEL_GRACE = 5.0
+"""Seconds that a handler has to end after its task was cancelled, before its process is killed."""
+
+DEFAULT_QUEUE_SIZE = 1000
+"""Tasks that may wait for a plugin."""
+
+MAX_IN_FLIGHT = 32
+"""Tasks that one process may work on at once, however many it would take."""
+
 DEFAULT_STASH_THRESHOLD = 1 << 20
 """Bytes above which a pushed file travels as its path; Malbox's default of ``threshold_bytes``."""
 
@@ -51,6 +66,12 @@ Severity = Literal["error", "note"]
 
 Restart = Literal["no", "on-failure", "always"]
 """When a plugin whose process ended by itself is started again."""
+
+Execution = Literal["exclusive", "sequential", "parallel", "unrestricted"]
+"""What may run beside a task: nothing of the whole set; nothing of its process; so many others of it; any number."""
+
+ProcessState = Literal["persistent", "ephemeral", "scoped"]
+"""How long a process lives: as long as the supervisor; for one task; while tasks of its scope are open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +109,25 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PluginSpec:
-    """One plugin, ready to be started.
+class Retries:
+    """How often a task is tried again.
 
     Attributes:
-        id: The name of the manifest's table.
+        lost: After its plugin's process ended under it.
+        error: After its handler raised.
+    """
+
+    lost: int = 1
+    error: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSpec:
+    """One process of a plugin, ready to be started: the plugin, or with `instances` one of them.
+
+    Attributes:
+        id: The name of the manifest's table; of an instance with its number behind it: ``yara-2``.
+        group: The name of the manifest's table where that is not the id; tasks are sent to it.
         name: The name in plugin.toml, else the id.
         version: The version in plugin.toml, else ``0.0.0``.
         description: What the plugin does, for a person; may be empty.
@@ -115,9 +150,19 @@ class PluginSpec:
         limits: What its process may use.
         nice: What is added to the niceness of its process.
         cpus: The processors that it may run on; None for those that we may run on.
+        execution: What may run beside its tasks.
+        concurrency: How many tasks its process works on at once, 1 to `MAX_IN_FLIGHT`.
+        state: How long its process lives.
+        spare: Whether a process waits for the next task where `state` is ``ephemeral``.
+        scope: The plugins, by the names of their tables, whose open tasks keep it alive where `state` is ``scoped``;
+            its own do too.
+        queue_size: How many tasks may wait.
+        retries: How often a task is tried again.
+        cancel_grace: Seconds that a handler has to end after its task was cancelled.
     """
 
     id: str
+    group: str = ""
     name: str
     version: str = "0.0.0"
     description: str = ""
@@ -139,6 +184,19 @@ class PluginSpec:
     limits: Limits = Limits()
     nice: int = 0
     cpus: frozenset[int] | None = None
+    execution: Execution = "sequential"
+    concurrency: int = 1
+    state: ProcessState = "persistent"
+    spare: bool = False
+    scope: tuple[str, ...] = ()
+    queue_size: int = DEFAULT_QUEUE_SIZE
+    retries: Retries = Retries()
+    cancel_grace: float = DEFAULT_CANCEL_GRACE
+
+    @property
+    def pool(self) -> str:
+        """The name that tasks are sent to: that of the manifest's table."""
+        return self.group or self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +208,17 @@ class Manifest:
         domain: The name of the domain it asks for; None for one of its own.
         state_dir: The folder of the ledger, the results and the logs, absolute; it need not exist.
         stop_timeout: Seconds that a plugin has to end by itself.
-        plugins: The plugins in the order of the file; at least one.
+        ledger: Whether tasks are kept on disk; otherwise they are known to the supervisor alone.
+        copy_samples: Whether plugins get a copy of each sample, made when its task was taken.
+        plugins: The plugins in the order of the file, each instance by itself; at least one.
     """
 
     path: Path
     domain: str | None = None
     state_dir: Path
     stop_timeout: float = DEFAULT_STOP_TIMEOUT
+    ledger: bool = True
+    copy_samples: bool = False
     plugins: tuple[PluginSpec, ...]
 
     def plugin(self, id: str) -> PluginSpec | None:  # noqa: A002 - the attribute it looks for is called so

@@ -5,6 +5,7 @@ from typing import Literal
 
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.store.entries import Entry
 from plugin_runtime.wire.messages import Buffer, DataFormat, TaskRequest
 
 __all__ = [
@@ -15,12 +16,14 @@ __all__ = [
     "AskHealth",
     "AskStop",
     "Changed",
+    "CheckSamples",
     "CleanUp",
     "CloseTask",
     "Emit",
     "Forget",
     "Grant",
     "ReadSample",
+    "ReserveIds",
     "Say",
     "SendCancel",
     "SendConfigReloaded",
@@ -30,6 +33,7 @@ __all__ = [
     "Spawn",
     "StoreFile",
     "StorePiece",
+    "Write",
 ]
 
 
@@ -111,6 +115,31 @@ class ReadSample:
 
     task_id: int
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSamples:
+    """Look, elsewhere, whether samples are still as they were read; answered by SamplesChecked.
+
+    Attributes:
+        samples: For each task its number, the path that its plugin is to get, and that file's fingerprint.
+    """
+
+    samples: tuple[tuple[int, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Put an entry in the ledger; what is announced of its task after it waits until it is on disk."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveIds:
+    """Get numbers for further tasks, elsewhere; answered by IdsReserved."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +241,9 @@ Action = (
     | AskHealth
     | Changed
     | ReadSample
+    | CheckSamples
+    | Write
+    | ReserveIds
     | SendTask
     | SendCancel
     | CloseTask

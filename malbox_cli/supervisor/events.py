@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.store.entries import OpenTask
 from malbox_cli.supervisor.exit_status import ExitStatus
 from plugin_runtime.wire.messages import HealthLevel, Hello, Piece
 
@@ -13,8 +14,12 @@ __all__ = [
     "CancelAsked",
     "ClientLeft",
     "Event",
+    "FollowAsked",
     "HealthSaid",
+    "IdsReserved",
     "KillAsked",
+    "LedgerStuck",
+    "LedgerWell",
     "PluginStarted",
     "PluginStopped",
     "PluginsAsked",
@@ -25,6 +30,7 @@ __all__ = [
     "ResultStored",
     "SampleRead",
     "SampleUnreadable",
+    "SamplesChecked",
     "SendFailed",
     "SpawnFailed",
     "Spawned",
@@ -32,6 +38,7 @@ __all__ = [
     "StopAsked",
     "Submit",
     "TaskSaid",
+    "TasksRecovered",
     "Tick",
 ]
 
@@ -143,7 +150,11 @@ class Submit:
         plugin_id: The plugin.
         sample: Absolute path of the sample.
         config: What is set on top of the plugin's configuration.
-        timeout: Seconds that the plugin may take; None for what the plugin's settings say.
+        timeout: Seconds that an attempt may take; None for what the plugin's settings say.
+        priority: The higher, the earlier.
+        is_detached: Whether it goes on when the client goes away.
+        waits: Whether it waits for room where the queue is full.
+        retry_of: The task that it repeats.
     """
 
     client: int
@@ -151,14 +162,72 @@ class Submit:
     sample: str
     config: Mapping[str, str]
     timeout: float | None = None
+    priority: int = 0
+    is_detached: bool = False
+    waits: bool = False
+    retry_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRead:
-    """A task's sample was read to its end once."""
+    """A task's sample was read to its end once.
+
+    Attributes:
+        task_id: The task.
+        sha256: The digest, in hexadecimal.
+        size: Bytes.
+        fingerprint: What tells whether the file that the plugin gets is still the same.
+        copy: Absolute path of a copy that the plugin is to get instead; None: there is none.
+    """
 
     task_id: int
     sha256: str
+    size: int = 0
+    fingerprint: str = ""
+    copy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesChecked:
+    """Samples were looked at again; `changed` has those that are not what was read, each with what is wrong."""
+
+    unchanged: tuple[int, ...]
+    changed: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TasksRecovered:
+    """Tasks that a supervisor before this one had taken, and that had not ended when it did."""
+
+    tasks: tuple[OpenTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdsReserved:
+    """Nobody else gives tasks the numbers from `first` on, `count` of them."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStuck:
+    """The ledger cannot be written to just now; what it was told is kept, and tried again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerWell:
+    """The ledger can be written to again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowAsked:
+    """A client wants the records of an open task from now on."""
+
+    client: int
+    task_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +263,7 @@ class ResponsesBroken:
 
 @dataclass(frozen=True, slots=True)
 class ResultStored:
-    """A result is on disk, whole."""
+    """A result is on disk, whole; `data` has its bytes too where they are few."""
 
     task_id: int
     name: str
@@ -203,6 +272,7 @@ class ResultStored:
     size: int
     sha256: str
     json_is_valid: bool = True
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +329,12 @@ Event = (
     | Submit
     | SampleRead
     | SampleUnreadable
+    | SamplesChecked
+    | TasksRecovered
+    | IdsReserved
+    | LedgerStuck
+    | LedgerWell
+    | FollowAsked
     | SendFailed
     | TaskSaid
     | ResponsesBroken
