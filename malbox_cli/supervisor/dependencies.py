@@ -21,7 +21,7 @@ def blocker(plugin: PluginRecord, plugins: Mapping[str, PluginRecord]) -> str | 
 def what_it_waits_for(plugin: PluginRecord, plugins: Mapping[str, PluginRecord]) -> list[PluginRecord]:
     """Return those that a plugin needs and that are not READY, or not for long any more."""
     needed = (plugins.get(needed_id) for needed_id in plugin.spec.after)
-    return [other for other in needed if other is not None and not other.standing.is_up]
+    return [other for other in needed if other is not None and not other.standing.is_up and not other.is_idle]
 
 
 def dependents(plugin: PluginRecord, plugins: Mapping[str, PluginRecord]) -> list[PluginRecord]:

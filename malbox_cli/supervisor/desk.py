@@ -1,107 +1,184 @@
-"""Decides what becomes of tasks: takes them, hands them to their plugins, and ends each of them once."""
+"""Decides what becomes of tasks: takes them, hands them to processes of their plugins, and ends each of them once."""
 
 from collections.abc import Mapping
 
-from malbox_cli.control.records import Accepted, Ended, Outcome, Record, Refused
+from malbox_cli.control.records import Accepted, Outcome, Refused, TaskWarning
 from malbox_cli.manifest.suggest import did_you_mean
 from malbox_cli.manifest.units import format_duration
-from malbox_cli.output.text import human_size
-from malbox_cli.supervisor.actions import (
-    AbandonResults,
-    Action,
-    CloseTask,
-    Emit,
-    Grant,
-    ReadSample,
-    Say,
-    SendCancel,
-    SendTask,
+from malbox_cli.store.entries import AttemptEnded, AttemptOutcome, Noted, Requeued
+from malbox_cli.store.task_states import TaskState
+from malbox_cli.supervisor.actions import AbandonResults, Action, CloseTask, Emit, Grant, ReadSample, Say, SendCancel
+from malbox_cli.supervisor.board import TaskBoard, what_arrived
+from malbox_cli.supervisor.dispatcher import Dispatcher
+from malbox_cli.supervisor.events import (
+    IdsReserved,
+    ResultNotStored,
+    ResultStored,
+    SampleRead,
+    SamplesChecked,
+    Submit,
 )
-from malbox_cli.supervisor.events import ResultNotStored, ResultStored, Submit
 from malbox_cli.supervisor.intake import Intake
 from malbox_cli.supervisor.plugins import PluginRecord
-from malbox_cli.supervisor.tasks import Task, TaskState
+from malbox_cli.supervisor.pools import Pool
+from malbox_cli.supervisor.task_ids import TaskIds
+from malbox_cli.supervisor.task_rules import kind_of_end, poison, rest_before_next
+from malbox_cli.supervisor.tasks import Attempt, Task
 from plugin_runtime.errors import ProtocolError
-from plugin_runtime.wire.messages import MAX_I32, Piece, TaskRequest
+from plugin_runtime.wire.messages import Piece
 
-__all__ = ["CANCEL_GRACE", "TaskDesk"]
+__all__ = ["MAX_WAITING", "TaskDesk"]
 
-CANCEL_GRACE = 5.0
-"""Seconds that a handler has to end after its task was cancelled, before its process is killed."""
-
-_STATE_OF = {outcome: TaskState[outcome.name] for outcome in Outcome}
+MAX_WAITING = 1000
+"""Submissions of one plugin that may wait for room in its queue."""
 
 
 class TaskDesk:
     """The tasks of one supervisor.
 
     Every method appends what is to be done to `out`.
+
+    Args:
+        plugins: The plugins' processes by id.
+        out: Where the actions go.
+        keeps_tasks: Whether a supervisor after this one takes up the tasks that it leaves.
     """
 
-    def __init__(self, plugins: Mapping[str, PluginRecord], out: list[Action]) -> None:
+    def __init__(self, plugins: Mapping[str, PluginRecord], out: list[Action], *, keeps_tasks: bool) -> None:
+        self._keeps_tasks = keeps_tasks
+        self.board = TaskBoard(plugins, out)
+        self.ids = TaskIds(out)
         self._plugins = plugins
         self._out = out
         self._intake = Intake(out)
-        self._tasks: dict[int, Task] = {}
-        self._last_id = 0
+        self._dispatcher = Dispatcher(self.board)
         self._closed: str | None = None
+        self._stuck: str | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether every task has ended."""
-        return not self._tasks
+        """Whether every task has ended, or was left to the next supervisor."""
+        return not self.board.tasks
+
+    # Taking tasks.
 
     def submit(self, event: Submit, now: float) -> None:
-        """Take a task, or refuse it."""
-        plugin = self._plugins.get(event.plugin_id)
-        if plugin is None:
-            known = did_you_mean(event.plugin_id, self._plugins)
-            self._emit(event.client, Refused(event.plugin_id, f"there is no plugin {event.plugin_id!r}{known}"))
-            return
-        if self._closed is not None or plugin.is_gone:
-            self._emit(event.client, Refused(event.plugin_id, self._closed or _where_it_stands(plugin)))
-            return
+        """Take a task, let it wait for room, or refuse it."""
+        pool = self.board.pools.get(event.plugin_id)
+        if (refusal := self._refusal(event, pool)) is not None or pool is None:
+            self._out.append(Emit(event.client, Refused(event.plugin_id, refusal or "")))
+        elif event.waits and (pool.waiting or not pool.has_room):
+            pool.waiting.append(event)
+        else:
+            self._take(event, pool, now)
+
+    def _refusal(self, event: Submit, pool: Pool | None) -> str | None:
+        if pool is None:
+            known = did_you_mean(event.plugin_id, self.board.pools)
+            return f"there is no plugin {event.plugin_id!r}{known}"
+        if self._closed is not None:
+            return self._closed
+        if pool.is_gone:
+            return pool.where_it_stands()
+        if self._stuck is not None:
+            return f"the ledger cannot be written to, so that no task is taken: {self._stuck}"
+        if self.ids.are_used_up:
+            return "the ledger has given no number for it yet; try again in a moment"
+        if event.waits:
+            too_many = len(pool.waiting) >= MAX_WAITING
+            return f"{MAX_WAITING} tasks wait for room in its queue already" if too_many else None
+        if not pool.has_room:
+            return (
+                f"the queue of plugin {pool.name} is full: {pool.load} tasks wait (queue_size); "
+                "send it later, or with --wait"
+            )
+        return None
+
+    def _take(self, event: Submit, pool: Pool, now: float) -> None:
+        spec = pool.spec
         task = Task(
-            id=self._next_id(),
+            id=self.ids.take(),
             client=event.client,
-            plugin_id=plugin.id,
+            plugin=pool.name,
+            version=next((worker.hello.version for worker in pool.workers.values() if worker.hello), spec.version),
             sample=event.sample,
-            config={**plugin.spec.config, **event.config},
-            timeout=event.timeout if event.timeout is not None else plugin.spec.task_timeout,
+            config={**spec.config, **event.config},
+            timeout=event.timeout if event.timeout is not None else spec.task_timeout,
             created_at=now,
+            priority=event.priority,
+            is_detached=event.is_detached,
+            retry_of=event.retry_of,
+            listeners=[event.client],
         )
-        self._tasks[task.id] = task
+        self.board.add(task)
+        pool.reading += 1
         self._out.append(ReadSample(task.id, task.sample))
 
-    def sample_read(self, task_id: int, sha256: str, now: float) -> None:
+    def _let_in(self, pool: Pool, now: float) -> None:
+        """Take those that waited for room."""
+        while pool.waiting and pool.has_room and not self.ids.are_used_up and self._stuck is None:
+            self._take(pool.waiting.popleft(), pool, now)
+
+    def _turn_away(self, pool: Pool, why: str) -> None:
+        while pool.waiting:
+            event = pool.waiting.popleft()
+            self._out.append(Emit(event.client, Refused(event.plugin_id, why)))
+
+    def sample_read(self, event: SampleRead, now: float) -> None:
         """Queue a task whose sample was read: a plugin's tasks run in the order in which their samples were."""
-        task = self._tasks.get(task_id)
-        if task is None or task.state is not TaskState.READING:
+        task = self._reading(event.task_id)
+        if task is None:
             return  # it was cancelled meanwhile
-        plugin = self._plugins[task.plugin_id]
-        self._emit(task.client, Accepted(task.id, task.plugin_id, task.sample, sha256))
-        if plugin.is_gone:
-            self._end(task, Outcome.FAILED, _where_it_stands(plugin), now)
+        task.sha256, task.size, task.fingerprint, task.copy = event.sha256, event.size, event.fingerprint, event.copy
+        task.checked_at = now
+        pool = self.board.pool_of(task)
+        pool.reading -= 1
+        self.board.write_added(task)
+        self.board.tell(task, Accepted(task.id, task.plugin, task.sample, event.sha256))
+        if pool.is_gone:
+            self.board.end(task, Outcome.FAILED, pool.where_it_stands(), now)
             return
-        task.move(TaskState.QUEUED)
-        plugin.queue.append(task.id)
-        self.dispatch(plugin, now)
+        self._dispatcher.queue(task)
+        self._dispatch(pool, now)
 
     def sample_unreadable(self, task_id: int, error: str, now: float) -> None:
         """End a task whose sample cannot be read."""
-        task = self._tasks.get(task_id)
-        if task is not None and task.state is TaskState.READING:
-            self._end(task, Outcome.FAILED, error, now)
+        if (task := self._reading(task_id)) is not None:
+            self._end_unsent(task, Outcome.FAILED, error, now)
+
+    def samples_checked(self, event: SamplesChecked, now: float) -> None:
+        """Let those have their turn whose samples are as they were, and end the others."""
+        self._dispatcher.checked(event.unchanged, now)
+        for task_id, why in event.changed:
+            task = self.board.tasks.get(task_id)
+            if task is not None and task.state is TaskState.QUEUED:
+                self._end_unsent(task, Outcome.FAILED, why, now)
+        self.dispatch_all(now)
+
+    def adopt_open(self, task: Task) -> None:
+        """Take in a task that is in the ledger, and that waits for its turn."""
+        self.board.add(task)
+        self._dispatcher.queue(task)
+
+    def end_open(self, task: Task, outcome: Outcome, why: str, now: float) -> None:
+        """End a task that waits for its turn."""
+        self._end_unsent(task, outcome, why, now)
+
+    # Sending tasks, and what they say.
 
     def dispatch(self, plugin: PluginRecord, now: float) -> None:
-        """Send the plugin its next task, if it takes tasks and works on none."""
-        if not plugin.takes_tasks or plugin.running is not None or not plugin.queue:
-            return
-        task = self._tasks[plugin.queue.popleft()]
-        plugin.running = task.id
-        task.sent_at = now
-        task.move(TaskState.RUNNING)
-        self._out.append(SendTask(task.id, plugin.id, TaskRequest(task.sample, tuple(task.config.items()))))
+        """Send what can be sent now that a process takes tasks."""
+        self._dispatch(self.board.pools[plugin.spec.pool], now)
+
+    def dispatch_all(self, now: float) -> None:
+        """Send what can be sent."""
+        for pool in self.board.pools.values():
+            self._dispatch(pool, now)
+
+    def _dispatch(self, pool: Pool, now: float) -> None:
+        self._dispatcher.dispatch(pool, now)
+        if pool.waiting:
+            self._let_in(pool, now)
 
     def send_failed(self, task_id: int, error: str, now: float) -> None:
         """End a task that could not be sent."""
@@ -127,116 +204,214 @@ class TaskDesk:
         task = self._running(task_id)
         if task is None:
             return
-        plugin = self._plugins[task.plugin_id]
+        plugin = self._plugins[task.worker]
         why = f"plugin {plugin.id} broke the protocol: {error}"
         self._out.append(Say("error", f"task {task.id}: {why}"))
-        if task.ending is None and plugin.knows("cancel"):
+        if _attempt_of(task).ending is None and plugin.knows("cancel"):
             self._out.append(SendCancel(task.id, plugin.id))
         self._finish(task, Outcome.FAILED, why, now)
 
     def stored(self, event: ResultStored, now: float) -> None:
         """Announce a result that is on disk."""
-        if (task := self._tasks.get(event.task_id)) is not None:
+        task = self.board.tasks.get(event.task_id)
+        if task is not None and task.attempt is not None:
             self._intake.stored(task, event)
-            self._end_if_stored(task, now)
+            self._settle(task, now)
 
     def not_stored(self, event: ResultNotStored, now: float) -> None:
         """Take note of a result that is lost: its task cannot end well."""
-        if (task := self._tasks.get(event.task_id)) is not None:
+        task = self.board.tasks.get(event.task_id)
+        if task is not None and task.attempt is not None:
             self._intake.not_stored(task, event)
-            self._end_if_stored(task, now)
+            self._settle(task, now)
+
+    # Ending tasks.
 
     def cancel(self, task_id: int, why: str, now: float, outcome: Outcome = Outcome.CANCELED) -> None:
-        """Ask a task to end: at once if it has not been sent, else by its plugin, else with its plugin."""
-        task = self._tasks.get(task_id)
-        if task is None or task.ending is not None:
+        """Ask a task to end: at once if it has not been sent, else by its plugin, else with its plugin's process."""
+        task = self.board.tasks.get(task_id)
+        if task is None:
             return
-        plugin = self._plugins[task.plugin_id]
-        if task.state is not TaskState.RUNNING:
-            if task.id in plugin.queue:
-                plugin.queue.remove(task.id)
-            self._end(task, outcome, why, now)
-            return
-        task.ending, task.error = outcome, why
-        task.kill_at = now + CANCEL_GRACE
-        if plugin.knows("cancel"):
-            self._out.append(SendCancel(task.id, plugin.id))
+        attempt = task.attempt
+        if attempt is None:
+            self._end_unsent(task, outcome, why, now)
+        elif attempt.is_answered:
+            # It is over but for its results; only one that would be tried again has not ended yet.
+            if attempt.is_lost or attempt.interruption:
+                attempt.is_lost, attempt.interruption = False, ""
+                attempt.ending, attempt.error = outcome, why
+        elif attempt.ending is None:
+            attempt.ending, attempt.error = outcome, why
+            attempt.interruption = ""
+            self.board.write(Noted(task.id, "cancel", why))
+            self._ask_to_end(task, attempt, now)
 
-    def cancel_running(self, plugin: PluginRecord, why: str, now: float) -> None:
-        """Ask the task to end that a plugin works on."""
-        if plugin.running is not None:
-            self.cancel(plugin.running, why, now)
+    def follow(self, client: int, task_id: int) -> None:
+        """Let a client have the records of a task from now on."""
+        if (task := self.board.tasks.get(task_id)) is not None and client not in task.listeners:
+            task.listeners.append(client)
+            self.board.listens(client, task)
 
-    def drop(self, plugin: PluginRecord, why: str, now: float) -> None:
-        """Ask every task of a plugin to end."""
-        for task in list(self._tasks.values()):
-            if task.plugin_id == plugin.id:
-                self.cancel(task.id, f"plugin {plugin.id} {why}", now)
+    def client_left(self, client: int, now: float) -> None:
+        """Ask the tasks of a client that went away to end, but for those that go on without it."""
+        for pool in self.board.pools.values():
+            if any(event.client == client for event in pool.waiting):
+                stay = [event for event in pool.waiting if event.client != client]
+                pool.waiting.clear()
+                pool.waiting.extend(stay)
+        for task in self.board.without_listener(client):
+            if task.client == client and not task.is_detached:
+                self.cancel(task.id, "whoever sent it went away", now)
 
-    def has_tasks_of(self, plugin_id: str) -> bool:
-        """Return whether a plugin has a task that has not ended."""
-        return any(task.plugin_id == plugin_id for task in self._tasks.values())
+    def interrupt(self, plugin: PluginRecord, why: str, now: float) -> None:
+        """Ask the tasks to end that a process works on; they go on when there is another one."""
+        for task in list(plugin.running.values()):
+            attempt = _attempt_of(task)
+            if attempt.ending is None and not attempt.interruption:
+                attempt.interruption = why
+                self._ask_to_end(task, attempt, now)
+
+    def drop(self, plugin: PluginRecord, now: float) -> None:
+        """Ask the tasks of a plugin to end whose last process is not in the manifest any more."""
+        pool = self.board.pools[plugin.spec.pool]
+        if all(worker.leaves for worker in pool.workers.values()):
+            why = f"plugin {pool.name} is not in the manifest any more"
+            self._turn_away(pool, why)
+            for task in [task for task in self.board.tasks.values() if task.plugin == pool.name]:
+                self.cancel(task.id, why, now)
+
+    def has_tasks_of(self, plugin: PluginRecord) -> bool:
+        """Return whether a process has a task that has not ended, or its plugin if it is the last."""
+        pool = self.board.pools[plugin.spec.pool]
+        if len(pool.workers) == 1:
+            return self.board.open_of[pool.name] > 0
+        return any(task.worker == plugin.id and task.attempt is not None for task in self.board.tasks.values())
 
     def give_up(self, why: str, now: float) -> None:
         """End the tasks whose results are still on their way to disk, as failed."""
-        for task in list(self._tasks.values()):
-            if task.state is TaskState.STORING:
-                self._end(task, Outcome.FAILED, why, now)
-
-    def client_left(self, client: int, now: float) -> None:
-        """Ask every task of a client that went away to end."""
-        for task in list(self._tasks.values()):
-            if task.client == client:
-                self.cancel(task.id, "whoever sent it went away", now)
+        for task in list(self.board.tasks.values()):
+            if task.attempt is not None and task.attempt.is_answered:
+                task.result_count, task.attempt = task.attempt.results, None
+                self.board.write(AttemptEnded(task.id, task.attempts, "failed", why))
+                self.board.end(task, Outcome.FAILED, why, now)
 
     def close(self, why: str, now: float) -> None:
-        """Take no more tasks, and ask every task that there is to end."""
+        """Take no more tasks. Those whose senders wait are asked to end; the others go on with the next supervisor."""
         self._closed = why
-        for task_id in list(self._tasks):
-            self.cancel(task_id, why, now)
+        for pool in self.board.pools.values():
+            self._turn_away(pool, why)
+        for task in list(self.board.tasks.values()):
+            if not self._is_left(task):
+                self.cancel(task.id, why, now)
+            elif task.attempt is None:
+                self._leave(task)
+        for plugin in self._plugins.values():
+            self.interrupt(plugin, why, now)
 
-    def plugin_ended(self, plugin: PluginRecord, why: str, now: float, *, keep_queue: bool) -> None:
-        """End the task that a plugin was working on, and those that waited for it if it does not come back."""
-        if plugin.running is not None:
-            task = self._tasks[plugin.running]
-            self._finish(task, Outcome.FAILED, f"plugin {plugin.id} {why} during the task{_what_arrived(task)}", now)
-        if not keep_queue:
-            while plugin.queue:
-                task = self._tasks[plugin.queue.popleft()]
-                self._end(task, Outcome.FAILED, f"plugin {plugin.id} {why}; the task was not sent", now)
+    def _leave(self, task: Task) -> None:
+        """Leave a task that waits as it is in the ledger, for the next supervisor."""
+        self._take_out(task)
+        self.board.release(task)
+
+    def plugin_ended(self, plugin: PluginRecord, why: str, now: float) -> None:
+        """End the attempts that a process was working on, and those tasks that nobody will do any more."""
+        running = list(plugin.running.values())
+        was_stuck = any(_attempt_of(task).is_stuck for task in running)
+        for task in running:
+            attempt = _attempt_of(task)
+            if attempt.ending is None and not attempt.interruption:
+                if was_stuck:
+                    attempt.interruption = f"plugin {plugin.id} {why}, because of another task"
+                else:
+                    attempt.is_lost = True
+            error = f"plugin {plugin.id} {why} during the task{what_arrived(task)}"
+            self._finish(task, Outcome.FAILED, error, now)
+        self.board.look_at_specs()
+        pool = self.board.pools[plugin.spec.pool]
+        if pool.is_gone:
+            self._turn_away(pool, pool.where_it_stands())
+            for task in [*pool.queue, *pool.resting.values()]:
+                self._end_unsent(task, Outcome.FAILED, f"plugin {plugin.id} {why}; the task was not sent", now)
+
+    # The ledger.
+
+    def numbered(self, event: IdsReserved, now: float) -> None:
+        """Take numbers for further tasks."""
+        self.ids.reserved(event.first, event.count)
+        for pool in self.board.pools.values():
+            self._let_in(pool, now)
+
+    def stuck(self, reason: str) -> None:
+        """Take and send nothing while nothing can be written down."""
+        self._stuck, self._dispatcher.is_held = reason, True
+
+    def well(self, now: float) -> None:
+        """Go on."""
+        self._stuck, self._dispatcher.is_held = None, False
+        self.dispatch_all(now)
+
+    # Time.
 
     def tick(self, now: float) -> list[str]:
-        """Cancel what takes too long; return the plugins whose handler ignored that."""
+        """Cancel what takes too long, try again what rested; return the processes whose handler ignored a cancel."""
         stuck = []
         for plugin in self._plugins.values():
-            if plugin.running is None:
-                continue
-            task = self._tasks[plugin.running]
-            if task.times_out_at is not None and task.times_out_at <= now:
-                self.cancel(task.id, f"took longer than {format_duration(task.timeout or 0)}", now, Outcome.TIMEOUT)
-            elif task.kill_at is not None and task.kill_at <= now:
-                task.kill_at = None
-                stuck.append(plugin.id)
-        return stuck
+            for task in list(plugin.running.values()):
+                attempt = _attempt_of(task)
+                if task.times_out_at is not None and task.times_out_at <= now:
+                    self.cancel(task.id, f"took longer than {format_duration(task.timeout or 0)}", now, Outcome.TIMEOUT)
+                elif attempt.kill_at is not None and attempt.kill_at <= now:
+                    attempt.kill_at, attempt.is_stuck = None, True
+                    stuck.append(plugin.id)
+        for pool in self.board.pools.values():
+            for task in list(pool.resting.values()):
+                if task.rests_until is not None and task.rests_until <= now:
+                    self._wake(pool, task)
+                    self._dispatch(pool, now)
+        return list(dict.fromkeys(stuck))
 
     def deadlines(self) -> list[float]:
         """Return when `tick` has something to do."""
         times = []
         for plugin in self._plugins.values():
-            if plugin.running is not None:
-                task = self._tasks[plugin.running]
-                times += [time for time in (task.times_out_at, task.kill_at) if time is not None]
+            for task in plugin.running.values():
+                times += [time for time in (task.times_out_at, _attempt_of(task).kill_at) if time is not None]
+        for pool in self.board.pools.values():
+            times += [task.rests_until for task in pool.resting.values() if task.rests_until is not None]
         return times
 
-    def _next_id(self) -> int:
-        while True:
-            self._last_id = self._last_id % MAX_I32 + 1
-            if self._last_id not in self._tasks:
-                return self._last_id
+    # The ways of a task.
 
     def _running(self, task_id: int) -> Task | None:
-        task = self._tasks.get(task_id)
-        return task if task is not None and task.state is TaskState.RUNNING else None
+        task = self.board.tasks.get(task_id)
+        return task if task is not None and task.attempt is not None and not task.attempt.is_answered else None
+
+    def _reading(self, task_id: int) -> Task | None:
+        task = self.board.tasks.get(task_id)
+        return task if task is not None and task.is_unread else None
+
+    def _ask_to_end(self, task: Task, attempt: Attempt, now: float) -> None:
+        plugin = self._plugins[task.worker]
+        if attempt.kill_at is None:
+            attempt.kill_at = now + plugin.spec.cancel_grace
+            if plugin.knows("cancel"):
+                self._out.append(SendCancel(task.id, plugin.id))
+
+    def _take_out(self, task: Task) -> None:
+        """Let a task that no process works on wait for nothing any more."""
+        pool = self.board.pool_of(task)
+        if task.is_unread:
+            pool.reading -= 1
+        elif pool.resting.pop(task.id, None) is None:
+            pool.queue.remove(task)
+        task.rests_until = None
+
+    def _end_unsent(self, task: Task, outcome: Outcome, why: str, now: float) -> None:
+        self._take_out(task)
+        self.board.end(task, outcome, why, now)
+        pool = self.board.pool_of(task)
+        if pool.waiting:
+            self._let_in(pool, now)
 
     def _finish(self, task: Task, outcome: Outcome, error: str | None, now: float) -> None:
         """Let go of a task that is with its plugin; it ends once its results are stored.
@@ -244,54 +419,79 @@ class TaskDesk:
         A task that was asked to end has ended for that reason, however its plugin puts it, unless it was done before
         it noticed. A task whose time was over is never completed.
         """
-        if task.ending is not None and (outcome is Outcome.FAILED or task.ending is Outcome.TIMEOUT):
-            outcome, error = task.ending, task.error
-        plugin = self._plugins[task.plugin_id]
-        plugin.running = None
+        attempt = _attempt_of(task)
+        if attempt.ending is not None and (outcome is Outcome.FAILED or attempt.ending is Outcome.TIMEOUT):
+            outcome, error = attempt.ending, attempt.error
+        plugin = self._plugins[task.worker]
+        del plugin.running[task.id]
         self._out.append(CloseTask(task.id))
-        if task.unfinished is not None:
+        if attempt.unfinished is not None:
             self._out.append(AbandonResults(task.id))
-            task.unfinished = None
-        task.ending, task.error, task.kill_at = outcome, error, None
-        task.move(TaskState.STORING)
-        self._end_if_stored(task, now)
+            attempt.unfinished = None
+        attempt.ending, attempt.error, attempt.kill_at, attempt.is_answered = outcome, error, None, True
+        self._settle(task, now)
         self.dispatch(plugin, now)
 
-    def _end_if_stored(self, task: Task, now: float) -> None:
-        if task.state is TaskState.STORING and not task.storing:
-            assert task.ending is not None
-            self._end(task, task.ending, task.error, now)
+    def _settle(self, task: Task, now: float) -> None:
+        """End an attempt that is over and whose results are stored: with it its task, or that is tried again."""
+        attempt = _attempt_of(task)
+        if not attempt.is_answered or attempt.storing:
+            return
+        assert attempt.ending is not None
+        outcome, error = attempt.ending, attempt.error
+        if outcome is Outcome.COMPLETED and attempt.lost:
+            outcome, error = Outcome.FAILED, "; ".join(attempt.lost)
+        kind = kind_of_end(attempt, outcome)
+        task.result_count, task.attempt = attempt.results, None
+        task.losses += kind == "lost"
+        task.failures += kind == "failed"
+        self.board.write(AttemptEnded(task.id, task.attempts, kind, attempt.interruption or error))
+        if self._goes_on_elsewhere(task, kind):
+            self.board.write(Requeued(task.id))
+            self.board.release(task)
+            return
+        rest = rest_before_next(task, kind, self.board.pool_of(task).spec.retries)
+        if rest is not None and self._can_go_on(task, attempt):
+            self._try_again(task, attempt.interruption or error or "", rest, now)
+            return
+        if kind == "interrupted":
+            outcome, error = Outcome.CANCELED, attempt.interruption
+        elif kind == "lost":
+            error = f"{error}{poison(task)}"
+        self.board.end(task, outcome, error, now)
 
-    def _end(self, task: Task, outcome: Outcome, error: str | None, now: float) -> None:
-        if outcome is Outcome.COMPLETED and task.lost:
-            outcome, error = Outcome.FAILED, "; ".join(task.lost)
-        task.move(_STATE_OF[outcome])
-        del self._tasks[task.id]
-        counts = self._plugins[task.plugin_id].counts
-        match outcome:
-            case Outcome.COMPLETED:
-                counts.completed += 1
-            case Outcome.CANCELED:
-                counts.canceled += 1
-            case _:
-                counts.failed += 1
-        seconds = now - (task.created_at if task.sent_at is None else task.sent_at)
-        partial = outcome is not Outcome.COMPLETED and task.results > 0
-        self._emit(task.client, Ended(task.id, task.plugin_id, outcome, error, seconds, partial))
+    def _goes_on_elsewhere(self, task: Task, kind: AttemptOutcome) -> bool:
+        """Whether a task is left to the next supervisor."""
+        return self._closed is not None and kind == "interrupted" and self._is_left(task)
 
-    def _emit(self, client: int, record: Record) -> None:
-        self._out.append(Emit(client, record))
+    def _is_left(self, task: Task) -> bool:
+        return self._keeps_tasks and task.is_detached and task.is_kept
+
+    def _can_go_on(self, task: Task, attempt: Attempt) -> bool:
+        # What the disk did not take is not the plugin's fault, and would not be taken the next time.
+        return self._closed is None and not self.board.pool_of(task).is_gone and not attempt.lost
+
+    def _try_again(self, task: Task, why: str, rest: float, now: float) -> None:
+        pool = self.board.pool_of(task)
+        task.move(TaskState.QUEUED)
+        void = ", and what it pushed is void" if task.result_count else ""
+        when = f"in {rest:g} s" if rest else "as soon as its plugin can"
+        text = f"{why}; it is tried again {when}{void}"
+        task.result_count = 0
+        self.board.write(Requeued(task.id))
+        self.board.write(Noted(task.id, "retry", text))
+        self.board.tell(task, TaskWarning(task.id, text))
+        pool.resting[task.id] = task
+        task.rests_until = now + rest
+        if not rest:
+            self._wake(pool, task)
+
+    def _wake(self, pool: Pool, task: Task) -> None:
+        del pool.resting[task.id]
+        task.rests_until = None
+        self._dispatcher.queue(task)
 
 
-def _where_it_stands(plugin: PluginRecord) -> str:
-    return f"plugin {plugin.id} is {plugin.state.value}: {plugin.reason}"
-
-
-def _what_arrived(task: Task) -> str:
-    parts = []
-    if count := task.results + task.storing:
-        parts.append(f"{count} result{'s' if count > 1 else ''} arrived before")
-    if task.unfinished is not None:
-        name, received, total = task.unfinished
-        parts.append(f"result {name!r} was cut off after {human_size(received)} of {human_size(total)}")
-    return "".join(f"; {part}" for part in parts)
+def _attempt_of(task: Task) -> Attempt:
+    assert task.attempt is not None, f"nobody works on task {task.id}"
+    return task.attempt

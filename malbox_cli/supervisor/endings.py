@@ -74,7 +74,7 @@ class Endings:
             self._say(plugin, what, "info" if in_order else "error")
         if was is PluginState.STARTING and killed_for and plugin.state is PluginState.FAILED:
             self._say_last_lines(plugin)  # they were printed a while ago
-        self._desk.plugin_ended(plugin, how, now, keep_queue=comes_back)
+        self._desk.plugin_ended(plugin, how, now)
         self._out.append(CleanUp(plugin.id, event.pid))
 
     def not_started(self, plugin: PluginRecord, event: SpawnFailed, now: float, *, may_come_back: bool) -> None:
@@ -89,15 +89,15 @@ class Endings:
         plugin.spawning = False
         plugin.take_next_spec()
         plugin.last_lines = ()  # they are those of a process before
-        comes_back, why = False, event.error
+        why = event.error
         if not plugin.state.is_over:
             if event.is_transient and may_come_back and not plugin.leaves and plugin.spec.restart != "no":
-                comes_back = self._wait_for_the_next(plugin, event.error, PluginEvent.SPAWN_FAILED, now)
+                self._wait_for_the_next(plugin, event.error, PluginEvent.SPAWN_FAILED, now)
             else:
                 plugin.move(PluginEvent.SPAWN_FAILED, event.error, now)
             why = plugin.reason
         self._say(plugin, why, "error")
-        self._desk.plugin_ended(plugin, f"could not be started ({event.error})", now, keep_queue=comes_back)
+        self._desk.plugin_ended(plugin, f"could not be started ({event.error})", now)
 
     def give_up(self, plugin: PluginRecord, now: float) -> None:
         """Wait no more for a process that not even SIGKILL ends."""
@@ -106,7 +106,7 @@ class Endings:
         plugin.move(PluginEvent.DIED, why, now)
         self._forget_process(plugin)
         self._say(plugin, why, "error")
-        self._desk.plugin_ended(plugin, "could not be ended", now, keep_queue=False)
+        self._desk.plugin_ended(plugin, "could not be ended", now)
         self._out.append(Abandon(plugin.id))
 
     def _come_back(self, plugin: PluginRecord, status: ExitStatus, why: str, now: float, *, in_order: bool) -> bool:
@@ -115,10 +115,10 @@ class Endings:
             if plugin.comes_back:
                 plugin.move(PluginEvent.ENDED_IN_ORDER if in_order else PluginEvent.DIED, why, now)
                 plugin.move(PluginEvent.START_ASKED, "is to be started again", now)
-                plugin.restarts.count += 1
+                plugin.restarts.count += not plugin.is_on_demand
             return plugin.comes_back
-        if plugin.comes_back:
-            # It did what it was killed for because of one task, so that its starts say nothing of it.
+        if plugin.comes_back or (plugin.is_on_demand and plugin.running):
+            # It did what it ended for because of one task, so that its starts say nothing of it.
             plugin.restarts.forget()
             self._back_off(plugin, why, 0.0, now)
             plugin.restarts.count += 1

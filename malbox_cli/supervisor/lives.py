@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 from malbox_cli.manifest.units import format_duration
 from malbox_cli.supervisor.actions import Action, AskHealth, AskStop, Say, SendShutdown, Spawn
+from malbox_cli.supervisor.demand import is_done, is_wanted
 from malbox_cli.supervisor.dependencies import before, blocker, dependents, what_it_waits_for
-from malbox_cli.supervisor.desk import CANCEL_GRACE, TaskDesk
+from malbox_cli.supervisor.desk import TaskDesk
 from malbox_cli.supervisor.endings import Endings
 from malbox_cli.supervisor.events import HealthSaid, PluginStarted, PluginStopped, ProcessExited, Spawned, SpawnFailed
 from malbox_cli.supervisor.ladder import Ladder
@@ -90,16 +91,21 @@ class Lives:
                         self._spawn(plugin, now)
                         continue
                     plugin.move(PluginEvent.START_ASKED, "is to be started", now)
+                if plugin.state is PluginState.IDLE and is_wanted(plugin, self._desk.board):
+                    plugin.move(PluginEvent.START_ASKED, "is to be started", now)
                 if plugin.state is PluginState.PENDING:
                     again |= self._start_or_skip(plugin, now)
 
     def _start_or_skip(self, plugin: PluginRecord, now: float) -> bool:
-        """Start a plugin that waits, if it can be; return whether it was skipped."""
+        """Start a plugin that waits, if it can be; return whether another one may have to know that it was not."""
         if (why := blocker(plugin, self._plugins)) is not None:
             plugin.move(PluginEvent.SKIPPED, f"was not started: {why}", now)
             self._out.append(Say("error", f"{plugin.id}: {plugin.reason}", plugin.id))
-            self._desk.plugin_ended(plugin, plugin.reason, now, keep_queue=False)
+            self._desk.plugin_ended(plugin, plugin.reason, now)
             return True
+        if plugin.is_on_demand and not is_wanted(plugin, self._desk.board):
+            plugin.move(PluginEvent.NOT_NEEDED, "has no process until there is a task for it", now)
+            return True  # for those that wait for it, it is as good as READY
         if waits := what_it_waits_for(plugin, self._plugins):
             plugin.reason = "waits for " + ", ".join(f"{other.id} ({other.standing.value})" for other in waits)
         else:
@@ -263,12 +269,12 @@ class Lives:
             if plugin.state is not PluginState.STOPPING:
                 plugin.to_stop = True
                 plugin.reason = f"is {why} once those that come after it have ended"
-                self._desk.cancel_running(plugin, f"plugin {plugin.id} is {why}", now)
+                self._desk.interrupt(plugin, f"plugin {plugin.id} is {why}", now)
         elif not plugin.state.is_over:
             plugin.move(PluginEvent.STOP_ASKED, why, now)
             plugin.retry_at = None
             if not plugin.spawning:
-                self._desk.plugin_ended(plugin, f"was {why}", now, keep_queue=False)
+                self._desk.plugin_ended(plugin, f"was {why}", now)
 
     def tell_those_whose_turn_it_is(self, now: float) -> None:
         """Tell those to stop that are to, and that nobody who stops too comes after."""
@@ -298,6 +304,20 @@ class Lives:
             plugin.move(PluginEvent.STOP_ASKED, why, now)
             self.ladder.begin(plugin, now, listens=listens)
 
+    # Those that have a process only while there is something to do.
+
+    def look_at_demand(self, now: float) -> None:
+        """Start processes for the tasks that there are, and stop those that have nothing to do any more."""
+        if self.is_ending:
+            return
+        for plugin in self._plugins.values():
+            idles = plugin.is_on_demand and plugin.takes_tasks and not plugin.leaves
+            if idles and is_done(plugin, self._desk.board):
+                plugin.comes_back = True
+                self._mark_to_stop(plugin, "stopped until there is a task for it", now)
+        self.tell_those_whose_turn_it_is(now)
+        self.start_what_can(now)
+
     # Time.
 
     def tick(self, now: float) -> None:
@@ -306,7 +326,7 @@ class Lives:
             plugin = self._plugins[plugin_id]
             if plugin.takes_tasks:  # otherwise it is told to end anyway, and its ladder ends it
                 plugin.comes_back = True
-                grace = format_duration(CANCEL_GRACE)
+                grace = format_duration(plugin.spec.cancel_grace)
                 self.ladder.kill_now(plugin, f"was killed because its task had to end, and did not within {grace}", now)
         for plugin in list(self._plugins.values()):
             self._check_start(plugin, now)
@@ -327,7 +347,7 @@ class Lives:
     def _check_vitals(self, plugin: PluginRecord, now: float) -> None:
         if not plugin.state.is_up or plugin.doom is not None:
             return
-        if plugin.vitals.tick(now, is_busy=plugin.running is not None):
+        if plugin.vitals.tick(now, is_busy=bool(plugin.running)):
             self._out.append(AskHealth(plugin.id))
         self._show_health(plugin, now)
         if plugin.vitals.is_dead(now):

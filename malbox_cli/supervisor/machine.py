@@ -10,8 +10,12 @@ from malbox_cli.supervisor.events import (
     CancelAsked,
     ClientLeft,
     Event,
+    FollowAsked,
     HealthSaid,
+    IdsReserved,
     KillAsked,
+    LedgerStuck,
+    LedgerWell,
     PluginsAsked,
     PluginStarted,
     PluginStopped,
@@ -21,6 +25,7 @@ from malbox_cli.supervisor.events import (
     ResultNotStored,
     ResultStored,
     SampleRead,
+    SamplesChecked,
     SampleUnreadable,
     SendFailed,
     Spawned,
@@ -29,12 +34,14 @@ from malbox_cli.supervisor.events import (
     StopAsked,
     Submit,
     TaskSaid,
+    TasksRecovered,
     Tick,
 )
 from malbox_cli.supervisor.ladder import outlook
 from malbox_cli.supervisor.lives import Lives
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
+from malbox_cli.supervisor.recovery import recover
 from malbox_cli.supervisor.reload import difference
 
 __all__ = ["Machine"]
@@ -55,14 +62,23 @@ class Machine:
         plugins: What to run.
         stop_timeout: Seconds from the word to stop until a plugin is killed.
         jitter: Returns a number from 0 to 1 that nobody can foresee.
+        keeps_tasks: Whether a supervisor after this one takes up the tasks that it leaves.
     """
 
-    def __init__(self, plugins: Iterable[PluginSpec], *, stop_timeout: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        plugins: Iterable[PluginSpec],
+        *,
+        stop_timeout: float,
+        jitter: Callable[[], float],
+        keeps_tasks: bool = True,
+    ) -> None:
         self._plugins = {spec.id: PluginRecord(spec) for spec in plugins}
         self._out: list[Action] = []
-        self._desk = TaskDesk(self._plugins, self._out)
+        self._desk = TaskDesk(self._plugins, self._out, keeps_tasks=keeps_tasks)
         self._lives = Lives(self._plugins, self._out, self._desk, stop_timeout, jitter)
         self._are_leaving = False
+        self._has_on_demand = self._any_is_on_demand()
         self._departed: PluginRecord | None = None
         self._report_at: float | None = None
         self._store_until: float | None = None
@@ -76,6 +92,20 @@ class Machine:
     def to_judge(self) -> tuple[PluginRecord, ...]:
         """By whom a supervisor's end is judged: the plugins, and one that was killed before it left, if any."""
         return self.plugins if self._departed is None else (*self.plugins, self._departed)
+
+    @property
+    def unused_ids(self) -> range:
+        """The numbers that were reserved for tasks last and that no task has."""
+        return self._desk.ids.unused
+
+    def plugin_of_task(self, task_id: int) -> str | None:
+        """Return the plugin, by its name in the manifest, of an open task; None: there is no such task."""
+        task = self._desk.board.tasks.get(task_id)
+        return None if task is None else task.plugin
+
+    def queued(self, plugin: PluginRecord) -> int:
+        """Return how many tasks wait for a plugin, which all its processes share."""
+        return self._desk.board.pools[plugin.spec.pool].load
 
     def plugin(self, plugin_id: str) -> PluginRecord | None:
         """Return the plugin of this id, to look at; None if there is none any more."""
@@ -112,10 +142,15 @@ class Machine:
             event: What happened.
             now: The time, in seconds of a clock that never goes back.
         """
-        # What is said of tasks moves no plugin; the last of them may let one go.
-        if not self._decide_about_task(event, now) or self._are_leaving:
+        # What is said of tasks moves no plugin, but for those that have a process only for a task; the last one may let
+        # a plugin go.
+        is_about_task = self._decide_about_task(event, now)
+        if not is_about_task or self._are_leaving or self._has_on_demand:
             before = self._standings()
-            self._decide_about_plugins(event, now)
+            if not is_about_task:
+                self._decide_about_plugins(event, now)
+            if self._has_on_demand:
+                self._lives.look_at_demand(now)
             self._let_go_of_those_that_left()
             after = self._standings()
             # Before all else: cleaning up after a process, for one, takes ten times as long as saying that it ended.
@@ -135,7 +170,9 @@ class Machine:
             case Submit():
                 desk.submit(event, now)
             case SampleRead():
-                desk.sample_read(event.task_id, event.sha256, now)
+                desk.sample_read(event, now)
+            case SamplesChecked():
+                desk.samples_checked(event, now)
             case SampleUnreadable():
                 desk.sample_unreadable(event.task_id, event.error, now)
             case ResultStored():
@@ -150,6 +187,16 @@ class Machine:
                 desk.cancel(event.task_id, "cancelled on request", now)
             case ClientLeft():
                 desk.client_left(event.client, now)
+            case FollowAsked():
+                desk.follow(event.client, event.task_id)
+            case IdsReserved():
+                desk.numbered(event, now)
+            case TasksRecovered():
+                recover(desk, event.tasks, now)
+            case LedgerStuck():
+                desk.stuck(event.reason)
+            case LedgerWell():
+                desk.well(now)
             case _:
                 return False
         return True
@@ -213,18 +260,26 @@ class Machine:
             plugin = self._plugins.get(plugin_id)
             if plugin is None:  # otherwise it was about to leave, and stays after all
                 plugin = self._plugins[plugin_id] = PluginRecord(specs[plugin_id], since=now)
+                self._desk.board.adopt(plugin)
                 self._out.append(Adopt(plugin_id))
             plugin.leaves, plugin.next_spec = False, specs[plugin_id]
         # Before anything is started or stopped, which goes by what the plugins come after by now.
         for plugin in self._plugins.values():
             if plugin.has_no_process:
                 plugin.take_next_spec()
+        self._desk.board.look_at_specs()
+        self._has_on_demand = self._any_is_on_demand()
         self._out.append(SendConfigReloaded())
         self._lives.stop(changes.removed, now)
         for plugin_id in changes.removed:
-            self._desk.drop(self._plugins[plugin_id], "is not in the manifest any more", now)
+            self._desk.drop(self._plugins[plugin_id], now)
         self._lives.restart(restarted, now)
         self._lives.start(changes.added, now)
+
+    def _any_is_on_demand(self) -> bool:
+        """Whether a plugin is, or will be once it ended, one that has a process only while there is something to do."""
+        specs = (spec for plugin in self._plugins.values() for spec in (plugin.spec, plugin.next_spec) if spec)
+        return any(spec.state != "persistent" for spec in specs)
 
     def _standings(self) -> dict[str, tuple[PluginState, str, int | None]]:
         return {plugin.id: (plugin.state, plugin.reason, plugin.pid) for plugin in self._plugins.values()}
@@ -233,7 +288,8 @@ class Machine:
         leaving = [plugin for plugin in self._plugins.values() if plugin.leaves]
         self._are_leaving = bool(leaving)
         for plugin in leaving:
-            if plugin.has_no_process and not self._desk.has_tasks_of(plugin.id):
+            if plugin.has_no_process and not self._desk.has_tasks_of(plugin):
+                self._desk.board.forget(plugin)
                 del self._plugins[plugin.id]
                 self._out.append(Forget(plugin.id))
                 if plugin.killed and self._departed is None:

@@ -16,6 +16,9 @@ __all__ = ["run_once"]
 
 CLIENT = 0
 
+MAX_OUTSTANDING = 256
+"""How many tasks there are at a time; a set of samples can be large."""
+
 
 def run_once(
     manifest: Manifest,
@@ -45,36 +48,45 @@ def run_once(
     Raises:
         MalboxError: The supervisor could not be put together.
     """
-    waiting = len(given) * len(samples)
+    pools = dict.fromkeys(spec.pool for spec in given)
+    submissions = (Submit(CLIENT, pool, sample, config, timeout, waits=True) for sample in samples for pool in pools)
+    outstanding = 0
     all_well = True
     outcomes: set[Outcome] = set()
 
     def emit(client: int, record: Record) -> None:
-        nonlocal waiting, all_well
+        nonlocal outstanding, all_well
         del client
         on_record(record)
         if isinstance(record, Ended | Refused):
-            waiting -= 1
+            outstanding -= 1
             all_well &= isinstance(record, Ended) and record.outcome is Outcome.COMPLETED
             if isinstance(record, Ended):
                 outcomes.add(record.outcome)
 
     with closing(LogHub(console, log_folder(manifest.state_dir))) as log:
-        with open_session(manifest, plugins, domain=None, log=log, emit=emit, verbose=verbose) as session:
+        with open_session(manifest, plugins, domain=None, log=log, emit=emit, kind="run", verbose=verbose) as session:
             reactor, machine = session.reactor, session.machine
-            for sample in samples:
-                for spec in given:
-                    reactor.handle(Submit(CLIENT, spec.id, sample, config, timeout))
             reactor.handle(StartAsked())
 
             def is_over() -> bool:
-                if not waiting and not machine.is_stopping:
+                nonlocal outstanding
+                while outstanding < MAX_OUTSTANDING and not machine.is_stopping:
+                    submission = next(submissions, None)
+                    if submission is None:
+                        break
+                    outstanding += 1
+                    reactor.handle(submission)
+                if not outstanding and not machine.is_stopping:
                     reactor.handle(StopAsked("every sample is done"))
                 return machine.has_ended
 
             reactor.run_until(is_over)
+            reactor.settle()
             end = verdict(machine.plugins, signal=session.signals.first, ended_by_itself=False)
             was_interrupted = session.signals.first is not None
+        if not_begun := sum(1 for _ in submissions):
+            log.say("warning", f"{not_begun} of {len(pools) * len(samples)} tasks were not begun")
         if end.culprit:
             log.say("error", end.culprit)
     if all_well or was_interrupted:

@@ -9,6 +9,7 @@ class PluginState(Enum):
     """Where a plugin stands."""
 
     PENDING = "PENDING"  # it is to be started, and was not yet: it may wait for others to be READY
+    IDLE = "IDLE"  # it has a process only while there is something to do, and there is nothing
     STARTING = "STARTING"  # the process is there, PluginStarted has not come
     READY = "READY"  # PluginStarted came: it takes tasks
     DEGRADED = "DEGRADED"  # it takes tasks, and something is wrong with it
@@ -41,6 +42,7 @@ class PluginEvent(Enum):
     """What moves it."""
 
     START_ASKED = "somebody wants it to run"
+    NOT_NEEDED = "there is nothing to do for it"
     SPAWNED = "its process was started"
     SPAWN_FAILED = "its process could not be started"
     SKIPPED = "a plugin that it waits for will not be READY"
@@ -57,6 +59,8 @@ _S, _E = PluginState, PluginEvent
 _WITHOUT_PROCESS = [state for state in PluginState if not state.has_process]
 TABLE: dict[tuple[PluginState, PluginEvent], PluginState] = {
     **{(state, _E.START_ASKED): _S.PENDING for state in _WITHOUT_PROCESS},
+    (_S.PENDING, _E.NOT_NEEDED): _S.IDLE,
+    (_S.IDLE, _E.STOP_ASKED): _S.STOPPED,
     (_S.PENDING, _E.SPAWNED): _S.STARTING,
     (_S.PENDING, _E.SPAWN_FAILED): _S.FAILED,
     (_S.PENDING, _E.RESTART_DUE): _S.BACKOFF,

@@ -1,12 +1,12 @@
 """A plugin as the supervisor keeps it."""
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.plugin_state import PluginEvent, PluginState, next_plugin_state
 from malbox_cli.supervisor.restart import Restarts
+from malbox_cli.supervisor.tasks import Task
 from malbox_cli.supervisor.vitals import Vitals
 from plugin_runtime.wire.messages import Hello
 
@@ -54,8 +54,8 @@ class PluginRecord:
         term_at: When it gets SIGTERM.
         kill_at: When it gets SIGKILL.
         give_up_at: When it is given up, because not even SIGKILL ended it.
-        queue: The tasks that wait for it, by number.
-        running: The task that it works on.
+        running: The tasks that its process works on, by number.
+        served: How many its process was sent.
         counts: The tasks that ended.
     """
 
@@ -86,14 +86,24 @@ class PluginRecord:
     term_at: float | None = None
     kill_at: float | None = None
     give_up_at: float | None = None
-    queue: deque[int] = field(default_factory=deque)
-    running: int | None = None
+    running: dict[int, Task] = field(default_factory=dict)
+    served: int = 0
     counts: TaskCounts = field(default_factory=TaskCounts)
 
     @property
     def id(self) -> str:
         """The plugin's id."""
         return self.spec.id
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether it has a process only while there is something to do."""
+        return self.spec.state != "persistent"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no process because there is nothing to do: it is as good as READY."""
+        return self.state is PluginState.IDLE
 
     @property
     def has_no_process(self) -> bool:
@@ -141,6 +151,7 @@ class PluginRecord:
         """Take note of a new process."""
         self.pid, self.instance, self.spawned_at = pid, instance, now
         self.hello = self.ready_at = self.doom = self.retry_at = None
+        self.served = 0
         self.said_stopped = self.comes_back = self.to_stop = self.spawning = self.is_unfit = False
         self.vitals = Vitals()
         self.clear_ladder()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 
 from malbox_cli.control.records import Record
+from malbox_cli.store.ledger import Committed, LedgerWriter
 from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor import actions, events
@@ -17,6 +18,7 @@ from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.clock import Clock
 from malbox_cli.supervisor.health_checks import HealthChecks
 from malbox_cli.supervisor.heartbeat_slots import HeartbeatSlots
+from malbox_cli.supervisor.ledger_gate import LedgerGate
 from malbox_cli.supervisor.log_hub import Say
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.output_pump import OutputPump
@@ -38,6 +40,11 @@ WAKEFUL_SECONDS = 150e-6
 """How long it stays awake once it sent a task: going to sleep and being woken takes longer than an empty task does."""
 
 
+SETTLE_SECONDS = 2.0
+
+Store = tuple[LedgerWriter, ResultWriter, SampleReader]
+
+
 def _seldom() -> float:
     return SAFETY_NET_SECONDS
 
@@ -56,8 +63,8 @@ class Reactor:
         poller: The descriptors of everybody.
         children: The plugins' processes.
         pump: What they print.
-        store: Makes the writer of results and the reader of samples, which answer through `Reactor.post`.
-        emit: Takes each record, with the client that it is for.
+        store: Makes what keeps things on disk, which answers through `Reactor.post`.
+        emit: Takes each record, with the client that it is for, once the ledger has what was decided before it.
         say: Takes what an operator should know.
         slots: Whose heartbeat is whose.
         clock: What the machine knows the time from; by default one of its own.
@@ -75,7 +82,7 @@ class Reactor:
         poller: Poller,
         children: Children,
         pump: OutputPump,
-        store: Callable[["Reactor"], tuple[ResultWriter, SampleReader]],
+        store: Callable[["Reactor"], Store],
         emit: Callable[[int, Record], None],
         say: Say,
         slots: HeartbeatSlots,
@@ -88,12 +95,11 @@ class Reactor:
         self._poller = poller
         self._children = children
         self._pump = pump
-        self._emit = emit
         self._say = say
         self._clock = Clock() if clock is None else clock
         self._slots = slots
         self._health = HealthChecks(ports, self.handle)
-        self._inbox: deque[events.Event | Written] = deque()
+        self._inbox: deque[events.Event | Written | Committed] = deque()
         self._inbox_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._queue: deque[events.Event] = deque()
         self._handling = False
@@ -109,8 +115,11 @@ class Reactor:
         children.on_end = self._child_ended
         self.on_change: Callable[[str], None] = _ignore
         # The threads begin last: where something fails before, nobody would end them.
-        self._writer, self._reader = store(self)
+        self._ledger, self._writer, self._reader = store(self)
         self._streams = TaskStreams(ports, self._writer, self.handle, say)
+        self._gate = LedgerGate(self._ledger, emit, self._streams.grant)
+        self.handle(self._ledger.first_ids)
+        self.handle(events.TasksRecovered(self._ledger.open_tasks()))
 
     def run_until(self, is_over: Callable[[], bool]) -> None:
         """Run until `is_over`, which is asked after every turn."""
@@ -148,7 +157,18 @@ class Reactor:
             self.handle(events.Tick())
         self._longest_wait = min(SAFETY_NET_SECONDS, self.beat())
 
-    def post(self, event: events.Event | Written) -> None:
+    def settle(self) -> None:
+        """Run on until everything that was decided is on disk and announced; a disk has two seconds for that."""
+        give_up_at = time.monotonic() + SETTLE_SECONDS
+        while not self._gate.is_empty and (left := give_up_at - time.monotonic()) > 0:
+            self._ports.wait(min(left, self._wait_time()))
+            self.turn()
+
+    def when_kept(self, task_id: int, then: Callable[[], None]) -> None:
+        """Call once everything that was decided about a task is on disk and announced."""
+        self._gate.when_kept(task_id, then)
+
+    def post(self, event: events.Event | Written | Committed) -> None:
         """Hand in an event, from another thread or a signal's handler; after `close` nobody takes it any more."""
         self._inbox.append(event)
         if self._inbox_fd >= 0:
@@ -180,6 +200,7 @@ class Reactor:
             stack.callback(self._ports.unwatch, self._poller.fd)
             stack.callback(self._streams.close)
             stack.callback(self._health.close)
+            stack.callback(self._end_ledger)
             stack.callback(self._end_writer)
             stack.callback(self._reader.close)
             self._children.kill_all()
@@ -187,6 +208,11 @@ class Reactor:
     def _end_writer(self) -> None:
         if not self._writer.close():
             self._say("error", "the disk did not take all results in time; what is still on its way to it is given up")
+
+    def _end_ledger(self) -> None:
+        unused = self._machine.unused_ids
+        if not self._ledger.close(unused.start if unused else None):
+            self._say("error", "the disk did not take the ledger in time; how the last tasks ended is given up")
 
     def _close_inbox(self) -> None:
         fd, self._inbox_fd = self._inbox_fd, -1
@@ -216,15 +242,19 @@ class Reactor:
             event = self._inbox.popleft()
             if isinstance(event, Written):
                 self._streams.written(event.task_id)
+            elif isinstance(event, Committed):
+                self._gate.kept(event.number)
             else:
                 self.handle(event)
 
     def _do(self, action: actions.Action) -> None:
         match action:
             case actions.Emit():
-                self._emit(action.client, action.record)
+                self._gate.emit(action.client, action.record)
+            case actions.Write():
+                self._gate.write(action.entry)
             case actions.Grant():
-                self._streams.grant(action.task_id)
+                self._gate.grant(action.task_id)
             case actions.SendTask():
                 self._streams.send_task(action)
                 self._awake_until = self._clock.now() + WAKEFUL_SECONDS
@@ -238,6 +268,10 @@ class Reactor:
                 self._writer.abandon(action.task_id)
             case actions.ReadSample():
                 self._reader.read(action.task_id, action.path)
+            case actions.CheckSamples():
+                self._reader.check(action.samples)
+            case actions.ReserveIds():
+                self._ledger.reserve_ids(action.count)
             case actions.SendCancel():
                 self._streams.send_cancel(action.task_id, action.plugin_id)
             case actions.Say():

@@ -53,7 +53,9 @@ def serve(
         def emit(client: int, record: Record) -> None:
             service[0].emit(client, record)
 
-        with open_session(manifest, plugins, domain=manifest.domain, log=log, emit=emit, verbose=verbose) as session:
+        with open_session(
+            manifest, plugins, domain=manifest.domain, log=log, emit=emit, kind="up", verbose=verbose
+        ) as session:
             service.append(Service(session, chosen))
             if systemd.is_there:
                 report = ServiceReport(systemd, session.machine)
@@ -92,6 +94,7 @@ def _run(session: Session, exit_on: ExitOn | None) -> bool:
         send = shlex.join(["malbox", "send-task", "-f", str(session.manifest.path), machine.plugins[0].id])
         session.log.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
     reactor.run_until(is_over)
+    reactor.settle()
     return ended_by_itself
 
 

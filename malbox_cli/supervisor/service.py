@@ -9,6 +9,7 @@ from malbox_cli.control.messages import (
     Canceling,
     Changing,
     Denied,
+    Following,
     ReloadDone,
     Reloading,
     Request,
@@ -23,7 +24,15 @@ from malbox_cli.control.records import Record, to_line
 from malbox_cli.control.server import ControlServer
 from malbox_cli.manifest.select import NoSuchPlugin, matching
 from malbox_cli.supervisor.descriptors import make_room
-from malbox_cli.supervisor.events import CancelAsked, ClientLeft, PluginsAsked, Reloaded, StopAsked, Submit
+from malbox_cli.supervisor.events import (
+    CancelAsked,
+    ClientLeft,
+    FollowAsked,
+    PluginsAsked,
+    Reloaded,
+    StopAsked,
+    Submit,
+)
 from malbox_cli.supervisor.reload import difference, most_at_once
 from malbox_cli.supervisor.reread import read_again
 from malbox_cli.supervisor.session import Session
@@ -74,9 +83,11 @@ class Service:
         handle = self._session.reactor.handle
         match request:
             case Submitting():
-                handle(Submit(client, request.plugin, request.sample, request.config, request.timeout))
+                handle(_submission(client, request))
             case Canceling():
                 handle(CancelAsked(request.task))
+            case Following():
+                self._follow(client, request.task)
             case StatusAsked():
                 self._server.send(client, encode(self._session.status()))
             case Stopping():
@@ -87,6 +98,16 @@ class Service:
                 self._watch(client)
             case Reloading():
                 self._reload(client)
+
+    def _follow(self, client: int, task_id: int) -> None:
+        """Let a client have the records of a task that come from now on, behind the answer."""
+        reactor = self._session.reactor
+        plugin = self._session.machine.plugin_of_task(task_id)
+        answer = Denied(f"task {task_id} is not open") if plugin is None else Acting((plugin,))
+        # What was announced before is in the ledger by then.
+        reactor.when_kept(task_id, lambda: self._server.send(client, encode(answer)))
+        if plugin is not None:
+            reactor.handle(FollowAsked(client, task_id))
 
     def _change(self, client: int, request: Changing) -> None:
         machine = self._session.machine
@@ -154,6 +175,20 @@ class Service:
     def _client_left(self, client: int) -> None:
         self._watchers.discard(client)
         self._session.reactor.handle(ClientLeft(client))
+
+
+def _submission(client: int, request: Submitting) -> Submit:
+    return Submit(
+        client,
+        request.plugin,
+        request.sample,
+        request.config,
+        request.timeout,
+        request.priority,
+        request.detach,
+        request.wait,
+        request.retry_of,
+    )
 
 
 def _nothing() -> None:

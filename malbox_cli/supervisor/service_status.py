@@ -24,14 +24,15 @@ def is_up(plugins: Sequence[PluginRecord]) -> bool:
         return False
     if not failed_before and any(plugin.state is PluginState.PENDING for plugin in plugins):
         return False
-    return any(plugin.state.is_up or plugin.state is PluginState.EXITED for plugin in plugins)
+    good = (PluginState.EXITED, PluginState.IDLE)
+    return any(plugin.state.is_up or plugin.state in good for plugin in plugins)
 
 
 def describe(plugins: Sequence[PluginRecord]) -> str:
     """Return one line, such as ``3 of 4 plugins READY; yara FAILED: exited with code 3``."""
-    good = sum(plugin.standing.is_up for plugin in plugins)
+    good = sum(plugin.standing.is_up or plugin.is_idle for plugin in plugins)
     text = f"{good} of {len(plugins)} plugins READY"
-    others = [plugin for plugin in plugins if plugin.standing is not PluginState.READY]
+    others = [plugin for plugin in plugins if plugin.standing not in (PluginState.READY, PluginState.IDLE)]
     # Those that something is wrong with first: of the others it is only a matter of time.
     others.sort(key=lambda plugin: plugin.standing in UNDER_WAY)
     for plugin in others[:MAX_NAMED]:

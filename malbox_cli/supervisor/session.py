@@ -11,6 +11,9 @@ from malbox_cli.control.messages import PluginStatus, SupervisorStatus
 from malbox_cli.control.news import PluginNews
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import Manifest, PluginSpec
+from malbox_cli.store.ledger import Ledger, NoLedger
+from malbox_cli.store.ledger_sessions import Kind
+from malbox_cli.store.objects import SAMPLES
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.cgroups import control_groups
@@ -30,7 +33,7 @@ from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import children_are_kept, subreaper
-from malbox_cli.supervisor.reactor import Reactor
+from malbox_cli.supervisor.reactor import Reactor, Store
 from malbox_cli.supervisor.run_folder import RunFolder, RunPlan
 from malbox_cli.supervisor.signals import StopSignals
 from malbox_cli.supervisor.systemd import forget_systemd
@@ -79,7 +82,7 @@ class Session:
             uptime=round(age(self.started_at), 3),
             domain="default" if domain.is_default else self.folder.path.name,
             manifest=str(self.manifest.path),
-            plugins=tuple(_status_of(plugin, age) for plugin in self.machine.plugins),
+            plugins=tuple(_status_of(plugin, self.machine.queued(plugin), age) for plugin in self.machine.plugins),
         )
 
     def news(self, plugin: PluginRecord) -> PluginNews:
@@ -106,6 +109,7 @@ def open_session(
     domain: str | None,
     log: LogHub,
     emit: Callable[[int, Record], None],
+    kind: Kind,
     verbose: bool,
 ) -> Iterator[Session]:
     """Put a supervisor together for the length of a block; afterwards no process, folder or shared memory is left.
@@ -116,6 +120,7 @@ def open_session(
         domain: The name of the domain to share memory in; None for one of its own.
         log: Where the operator is told things; whoever made it closes it.
         emit: Takes each record, with the client that it is for.
+        kind: Which command it is for: `up` takes up the tasks that one before it left.
         verbose: Whether iceoryx2's log lines are wanted, here and in the plugins.
 
     Raises:
@@ -156,14 +161,18 @@ def open_session(
                 verbose=verbose,
             ).variables()
 
-        results = manifest.state_dir / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        state_dir = manifest.state_dir
+        copies = state_dir / SAMPLES if manifest.copy_samples else None
 
-        def store(reactor: Reactor) -> tuple[ResultWriter, SampleReader]:
-            return ResultWriter(results, reactor.post), SampleReader(reactor.post)
+        def store(reactor: Reactor) -> Store:
+            ledger = Ledger.open(state_dir, kind, reactor.post) if manifest.ledger else NoLedger(reactor.post)
+            return ledger, ResultWriter(state_dir, reactor.post), SampleReader(reactor.post, copies)
 
         signals.check()
         ports = stack.enter_context(IceoryxSupervisorPorts(folder.domain))
-        machine = Machine(plugins, stop_timeout=manifest.stop_timeout, jitter=random.random)
+        machine = Machine(
+            plugins, stop_timeout=manifest.stop_timeout, jitter=random.random, keeps_tasks=manifest.ledger
+        )
         pump = OutputPump(poller, log.printed)
         children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, log.say, groups)
         plugin_ids = [spec.id for spec in plugins]
@@ -180,7 +189,7 @@ def open_session(
         yield Session(manifest, folder, machine, reactor, poller, children, signals, log, clock, clock.now())
 
 
-def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginStatus:
+def _status_of(plugin: PluginRecord, queued: int, age: Callable[[float], float]) -> PluginStatus:
     counts = plugin.counts
     return PluginStatus(
         id=plugin.id,
@@ -194,8 +203,8 @@ def _status_of(plugin: PluginRecord, age: Callable[[float], float]) -> PluginSta
         last_exit=_last_exit(plugin),
         ready_at=None if plugin.ready_at is None else round(time.time() - age(plugin.ready_at), 3),
         tasks={
-            "queued": len(plugin.queue),
-            "running": int(plugin.running is not None),
+            "queued": queued,
+            "running": len(plugin.running),
             "completed": counts.completed,
             "failed": counts.failed,
             "canceled": counts.canceled,

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from malbox_cli.control.records import Ended, Record, Refused
+from malbox_cli.control.records import Accepted, Ended, Outcome, Record, Refused, Result
 from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.store.entries import Entry, ResultKept, TaskAdded, TaskEnded
 from malbox_cli.supervisor import events
-from malbox_cli.supervisor.actions import Action, Changed, Emit, Say, Signal
+from malbox_cli.supervisor.actions import Action, Changed, Emit, Say, Signal, Write
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.plugin_state import PluginState
@@ -49,17 +50,22 @@ def signals(actions: Iterable[Action]) -> list[tuple[str, int]]:
 class History:
     """A machine, its clock, and the world around it as the reactor makes it.
 
-    Every step checks that no task ends twice, and that no deadline stays behind after a tick.
+    Every step checks that no task ends twice, that what is announced of a task is in the ledger before, and that no
+    deadline stays behind after a tick. What goes to the ledger is in `entries`, and not among the actions.
     """
 
-    def __init__(self, *specs: PluginSpec, stop_timeout: float = 10.0) -> None:
+    def __init__(self, *specs: PluginSpec, stop_timeout: float = 10.0, keeps_tasks: bool = True) -> None:
         self.jitter = 1.0
-        self.machine = Machine(specs or (spec("p"),), stop_timeout=stop_timeout, jitter=lambda: self.jitter)
+        self.machine = Machine(
+            specs or (spec("p"),), stop_timeout=stop_timeout, jitter=lambda: self.jitter, keeps_tasks=keeps_tasks
+        )
+        self.entries: list[Entry] = []
         self.now = 500.0
         self.actions: list[Action] = []
         self.ended: dict[int, Ended] = {}
         self._reassemblers: dict[int, Reassembler] = {}
         self._next_pid = FIRST_PID
+        self.do(events.IdsReserved(1, 1000))
 
     def plugin(self, plugin_id: str = "p") -> PluginRecord:
         return next(plugin for plugin in self.machine.plugins if plugin.id == plugin_id)
@@ -70,13 +76,43 @@ class History:
     def do(self, event: events.Event) -> list[Action]:
         """Hand an event in; return what is asked for."""
         had_ended = self.machine.has_ended
-        actions = self.machine.handle(event, self.now)
+        everything = self.machine.handle(event, self.now)
+        self._look_at_the_ledger(everything)
+        actions = [action for action in everything if not isinstance(action, Write)]
         self.actions += actions
-        for record in records(Ended, actions):
-            assert not had_ended, f"{record} came after everything had ended"
-            assert record.task not in self.ended, f"task {record.task} ended twice"
-            self.ended[record.task] = record
+        for action in everything:
+            if isinstance(action, Write) and isinstance(action.entry, TaskEnded):
+                end = action.entry
+                assert not had_ended, f"{end} came after everything had ended"
+                assert end.task not in self.ended, f"task {end.task} ended twice"
+                outcome = Outcome[end.state.name]
+                self.ended[end.task] = Ended(end.task, "", outcome, end.error, end.seconds, end.partial)
         return actions
+
+    def _look_at_the_ledger(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Write():
+                    self.entries.append(action.entry)
+                case Emit(record=Accepted() as record):
+                    assert any(isinstance(entry, TaskAdded) and entry.task == record.task for entry in self.entries)
+                case Emit(record=Result() as record):
+                    kept = [
+                        entry
+                        for entry in self.entries
+                        if isinstance(entry, ResultKept)
+                        and (entry.task, entry.attempt, entry.number) == (record.task, record.attempt, record.number)
+                    ]
+                    assert len(kept) == 1, f"{record} is {len(kept)} times in the ledger"
+                case Emit(record=Ended() as record):
+                    ends = [entry for entry in self.entries if isinstance(entry, TaskEnded)]
+                    ended = [entry for entry in ends if entry.task == record.task]
+                    assert len(ended) == 1, f"{record} is {len(ended)} times in the ledger"
+                    assert ended[0].state.name == record.outcome.name
+
+    def of_task(self, task_id: int) -> list[str]:
+        """Return what the ledger was told of a task: the kinds of entries."""
+        return [type(entry).__name__ for entry in self.entries if entry.task == task_id]
 
     def wait(self, seconds: float) -> list[Action]:
         """Let time pass as the reactor does: a tick at every deadline, and none that leaves a deadline behind."""

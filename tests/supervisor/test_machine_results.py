@@ -27,7 +27,7 @@ def test_small_json_is_handed_on_in_its_record() -> None:
     data = b'{"a": [1, 2.50]}'
     digest = hashlib.sha256(data).hexdigest()
     assert history.result(task, "r", data) == [
-        Emit(CLIENT, Result(task, "r", "json", len(data), digest, data='{"a": [1, 2.50]}')),
+        Emit(CLIENT, Result(task, "r", "json", len(data), digest, data='{"a": [1, 2.50]}', number=1)),
         Grant(task),
     ]
     history.completes(task)
@@ -88,7 +88,9 @@ def test_larger_json_and_everything_else_is_stored(size: int, format_: DataForma
     data = b"1" * size
     actions = history.result(task, "r", data, format_)
     assert actions == [StorePiece(task, "r", format_, data, is_first=True, is_last=True)]
-    assert history.stored(task, "r") == [Emit(CLIENT, Result(task, "r", "bytes", 3, SHA256, path=f"/results/{task}/r"))]
+    assert history.stored(task, "r") == [
+        Emit(CLIENT, Result(task, "r", "bytes", 3, SHA256, path=f"/results/{task}/r", number=1))
+    ]
 
 
 def test_a_result_in_pieces_is_stored_piece_by_piece_and_announced_once() -> None:
@@ -168,7 +170,7 @@ def test_a_file_is_copied_and_its_credit_waits_for_the_copy() -> None:
     history, task = running()
     assert history.frames(task, file_ref_frame(task, "dump", "/tmp/dump")) == [StoreFile(task, "dump", "/tmp/dump")]
     actions = history.do(events.ResultStored(task, "dump", "file", "/r/dump", 9, SHA256))
-    assert actions == [Emit(CLIENT, Result(task, "dump", "file", 9, SHA256, path="/r/dump"))]
+    assert actions == [Emit(CLIENT, Result(task, "dump", "file", 9, SHA256, path="/r/dump", number=1))]
 
 
 def test_a_file_with_an_impossible_path_breaks_the_protocol() -> None:

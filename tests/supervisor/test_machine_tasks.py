@@ -4,12 +4,12 @@ import pytest
 from histories import CLIENT, SHA256, History, kinds, of, records, said, signals, spec
 
 from malbox_cli.control.records import Accepted, Ended, Outcome, Progress, Refused, TaskWarning
+from malbox_cli.manifest.specs import DEFAULT_CANCEL_GRACE as CANCEL_GRACE
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import CloseTask, Emit, Grant, ReadSample, SendCancel, SendTask
-from malbox_cli.supervisor.desk import CANCEL_GRACE
 from malbox_cli.supervisor.plugin_state import PluginState
 from plugin_runtime.wire.codec import error_frame, progress_frame
-from plugin_runtime.wire.messages import MAX_I32, TaskRequest
+from plugin_runtime.wire.messages import TaskRequest
 
 KILL = 9
 
@@ -283,12 +283,3 @@ def test_a_warning_is_one_and_no_progress() -> None:
     actions = history.frames(task, progress_frame(task, 0.0, "low memory", warning=True))
     assert records(TaskWarning, actions) == [TaskWarning(task, "low memory")]
     assert records(Progress, actions) == []
-
-
-def test_numbers_of_tasks_fit_32_bits_for_ever_and_are_never_taken_twice_at_once() -> None:
-    history = History().ready()
-    first = history.task()
-    history.machine._desk._last_id = MAX_I32 - 1
-    assert [history.task(), history.task()] == [MAX_I32, first + 1]
-    history.machine._desk._last_id = MAX_I32 - 1
-    assert history.task() == first + 2
