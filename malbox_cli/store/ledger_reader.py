@@ -14,6 +14,7 @@ from malbox_cli.store.ledger_rows import AttemptRow, NoteRow, ResultRow, TaskFil
 from malbox_cli.store.ledger_schema import (
     BUSY_SECONDS,
     LedgerError,
+    config_text,
     from_db,
     ledger_path,
     require_ours,
@@ -22,7 +23,7 @@ from malbox_cli.store.ledger_schema import (
 )
 from malbox_cli.store.task_states import TaskState
 
-__all__ = ["LedgerReader", "config_text"]
+__all__ = ["LedgerReader"]
 
 _TASK = """SELECT task, plugin, version, sample, sha256, size, config, timeout, priority, is_detached, retry_of, state,
     error, seconds, partial, added_at, started_at, ended_at,
@@ -223,11 +224,6 @@ class LedgerReader:
     def _open(self, how: str) -> sqlite3.Connection:
         uri = f"file:{quote(os.fsencode(self._path.absolute()))}?{how}"
         return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-
-
-def config_text(config: Mapping[str, str]) -> str:
-    """Return a configuration as it is stored: the same text for the same settings, in whatever order."""
-    return json.dumps(dict(config), sort_keys=True, separators=(",", ":"))
 
 
 def _conditions(which: TaskFilter) -> tuple[str, list[object]]:

@@ -3,16 +3,29 @@
 `docs/ledger.md` has the tables for those who ask them themselves.
 """
 
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from plugin_runtime.errors import MalboxError
 
-__all__ = ["VERSION", "LedgerError", "connect", "from_db", "ledger_path", "make", "require_ours", "to_db", "translated"]
+__all__ = [
+    "VERSION",
+    "LedgerError",
+    "config_text",
+    "connect",
+    "explain",
+    "from_db",
+    "ledger_path",
+    "make",
+    "require_ours",
+    "to_db",
+    "translated",
+]
 
 FILE = "ledger.db"
 APPLICATION_ID = 0x6D616C62  # "malb": what tells a ledger from any other database
@@ -135,6 +148,11 @@ def from_db(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode(errors="surrogateescape")
 
 
+def config_text(config: Mapping[str, str]) -> str:
+    """Return a configuration as it is stored: the same text for the same settings, in whatever order."""
+    return json.dumps(dict(config), sort_keys=True, separators=(",", ":"))
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise what SQLite raises in the block as an error that says what is wrong with the file.
@@ -145,7 +163,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LedgerError(_explain(path, error)) from error
+        raise LedgerError(explain(path, error)) from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -244,7 +262,8 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _explain(path: Path, error: sqlite3.Error) -> str:
+def explain(path: Path, error: sqlite3.Error) -> str:
+    """Return what is wrong with a ledger, and what to do."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_NOTADB:
             return f"{path} is no ledger, nor any other database: move the file away"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from malbox_cli.store.ledger_reader import LedgerReader, config_text
+from malbox_cli.store.ledger_reader import LedgerReader
 from malbox_cli.store.ledger_rows import AttemptRow, NoteRow, ResultRow, TaskFilter
-from malbox_cli.store.ledger_schema import LedgerError, connect, ledger_path, make, to_db
+from malbox_cli.store.ledger_schema import LedgerError, config_text, connect, ledger_path, make, to_db
 from malbox_cli.store.task_states import TaskState
 
 Values = dict[str, object]
