@@ -104,7 +104,7 @@ MAY_IMPORT = {
     "multiprocessing": (),
     "psutil": ("malbox_cli/commands/",),
     "rich": ("malbox_cli/commands/", "malbox_cli/output/"),
-    "sqlite3": (),
+    "sqlite3": ("malbox_cli/store/ledger",),
     "systemd_watchdog": ("malbox_cli/supervisor/systemd.py",),
 }
 """Foreign modules, and the files (or folders, or beginnings of names) that meet them."""
