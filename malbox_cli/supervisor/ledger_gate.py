@@ -16,6 +16,10 @@ MAX_SETTLED = 1024
 """How many tasks' marks are kept although nothing of them waits any more: forgetting each by itself costs more."""
 
 
+Announced = list[tuple[int, Record]]
+"""A record for each of the clients that get it."""
+
+
 class Writes(Protocol):
     """What the gate needs of the ledger."""
 
@@ -42,9 +46,9 @@ class LedgerGate:
         self._grant = grant
         self._kept = 0
         self._last: dict[int, int] = {}
-        self._held: deque[tuple[int, int, list[tuple[int, Record]] | Callable[[], None]]] = deque()
+        self._held: deque[tuple[int, int, Announced | Callable[[], None]]] = deque()
         self._held_of: Counter[int] = Counter()
-        self._newest: dict[int, list[tuple[int, Record]]] = {}
+        self._newest: dict[int, Announced] = {}
         self._to_grant: deque[int] = deque()
 
     @property
@@ -72,7 +76,7 @@ class LedgerGate:
             if client not in [listener for listener, _ in newest]:
                 newest.append((client, record))
             return
-        announcement = [(client, record)]
+        announcement: Announced = [(client, record)]
         self._hold(task_id, announcement)
         self._newest[task_id] = announcement
 
@@ -113,6 +117,6 @@ class LedgerGate:
     def _has_to_wait(self, task_id: int) -> bool:
         return self._last.get(task_id, 0) > self._kept or task_id in self._held_of
 
-    def _hold(self, task_id: int, what: list[tuple[int, Record]] | Callable[[], None]) -> None:
+    def _hold(self, task_id: int, what: Announced | Callable[[], None]) -> None:
         self._held.append((self._last.get(task_id, 0), task_id, what))
         self._held_of[task_id] += 1

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from malbox_cli.control.records import Accepted, Ended, Outcome, Record, Refused, Result
+from ledger_model import LedgerModel
+
+from malbox_cli.control.records import Accepted, Ended, Outcome, Record, Result
 from malbox_cli.manifest.specs import PluginSpec
-from malbox_cli.store.entries import Entry, ResultKept, TaskAdded, TaskEnded
+from malbox_cli.store.entries import Entry, TaskEnded
 from malbox_cli.supervisor import events
-from malbox_cli.supervisor.actions import Action, Changed, Emit, Say, Signal, Write
+from malbox_cli.supervisor.actions import Action, Changed, Emit, ReadSample, Say, Signal, Write
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.machine import Machine
 from malbox_cli.supervisor.plugin_state import PluginState
@@ -60,6 +62,7 @@ class History:
             specs or (spec("p"),), stop_timeout=stop_timeout, jitter=lambda: self.jitter, keeps_tasks=keeps_tasks
         )
         self.entries: list[Entry] = []
+        self.ledger = LedgerModel()
         self.now = 500.0
         self.actions: list[Action] = []
         self.ended: dict[int, Ended] = {}
@@ -86,29 +89,22 @@ class History:
                 assert not had_ended, f"{end} came after everything had ended"
                 assert end.task not in self.ended, f"task {end.task} ended twice"
                 outcome = Outcome[end.state.name]
-                self.ended[end.task] = Ended(end.task, "", outcome, end.error, end.seconds, end.partial)
+                plugin = self.ledger.tasks[end.task].added.plugin
+                self.ended[end.task] = Ended(end.task, plugin, outcome, end.error, end.seconds, end.partial)
         return actions
 
     def _look_at_the_ledger(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case Write():
+                    self.ledger.take(action.entry)
                     self.entries.append(action.entry)
                 case Emit(record=Accepted() as record):
-                    assert any(isinstance(entry, TaskAdded) and entry.task == record.task for entry in self.entries)
+                    assert record.task in self.ledger.tasks
                 case Emit(record=Result() as record):
-                    kept = [
-                        entry
-                        for entry in self.entries
-                        if isinstance(entry, ResultKept)
-                        and (entry.task, entry.attempt, entry.number) == (record.task, record.attempt, record.number)
-                    ]
-                    assert len(kept) == 1, f"{record} is {len(kept)} times in the ledger"
+                    assert (record.attempt, record.number) in self.ledger.tasks[record.task].results
                 case Emit(record=Ended() as record):
-                    ends = [entry for entry in self.entries if isinstance(entry, TaskEnded)]
-                    ended = [entry for entry in ends if entry.task == record.task]
-                    assert len(ended) == 1, f"{record} is {len(ended)} times in the ledger"
-                    assert ended[0].state.name == record.outcome.name
+                    assert self.ledger.tasks[record.task].state.name == record.outcome.name
 
     def of_task(self, task_id: int) -> list[str]:
         """Return what the ledger was told of a task: the kinds of entries."""
@@ -172,17 +168,15 @@ class History:
         client: int = CLIENT,
         config: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        **more: Any,
     ) -> list[Action]:
-        return self.do(events.Submit(client, plugin_id, "/samples/a", config or {}, timeout))
+        return self.do(events.Submit(client, plugin_id, "/samples/a", config or {}, timeout, **more))
 
-    def task(self, plugin_id: str = "p", *, client: int = CLIENT, timeout: float | None = None) -> int:
+    def task(self, plugin_id: str = "p", *, fingerprint: str = "", **more: Any) -> int:
         """Submit a task and read its sample; return its number."""
-        (read,) = [
-            action for action in self.submit(plugin_id, client=client, timeout=timeout) if not is_refused(action)
-        ]
-        task_id: int = read.task_id  # type: ignore[union-attr] # it is a ReadSample
-        self.do(events.SampleRead(task_id, SHA256))
-        return task_id
+        (read,) = of(ReadSample, self.submit(plugin_id, **more))
+        self.do(events.SampleRead(read.task_id, SHA256, 3, fingerprint))
+        return read.task_id
 
     def frames(self, task_id: int, *frames: Frame) -> list[Action]:
         """Let a task's plugin send frames, through the reassembly that they take on their way."""
@@ -209,10 +203,6 @@ class History:
 
     def not_stored(self, task_id: int, name: str, error: str = "No space left on device") -> list[Action]:
         return self.do(events.ResultNotStored(task_id, name, error))
-
-
-def is_refused(action: Action) -> bool:
-    return isinstance(action, Emit) and isinstance(action.record, Refused)
 
 
 def kinds(actions: Iterable[Action]) -> list[str]:
