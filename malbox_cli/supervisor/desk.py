@@ -469,7 +469,7 @@ class TaskDesk:
 
     def _can_go_on(self, task: Task, attempt: Attempt) -> bool:
         # What the disk did not take is not the plugin's fault, and would not be taken the next time.
-        return self._closed is None and not self.board.pool_of(task).is_gone and not attempt.lost
+        return self._closed is None and not self.board.pool_of(task).is_going and not attempt.lost
 
     def _try_again(self, task: Task, why: str, rest: float, now: float) -> None:
         pool = self.board.pool_of(task)

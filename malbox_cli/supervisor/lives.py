@@ -87,7 +87,7 @@ class Lives:
                     continue
                 if plugin.state is PluginState.BACKOFF and plugin.retry_at is not None and plugin.retry_at <= now:
                     plugin.retry_at = None
-                    if not plugin.was_due:
+                    if not plugin.was_due and not plugin.is_on_demand:
                         self._spawn(plugin, now)
                         continue
                     plugin.move(PluginEvent.START_ASKED, "is to be started", now)

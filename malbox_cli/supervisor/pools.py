@@ -87,6 +87,11 @@ class Pool:
         return all(worker.is_gone for worker in self.workers.values())
 
     @property
+    def is_going(self) -> bool:
+        """Whether it is gone, or told to be, and not to come back."""
+        return all(worker.is_gone or worker.stays_stopped for worker in self.workers.values())
+
+    @property
     def load(self) -> int:
         """How many tasks wait."""
         return len(self.queue) + len(self.resting) + self.reading
