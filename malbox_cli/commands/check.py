@@ -1,6 +1,7 @@
 """`malbox check`."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -33,13 +34,15 @@ def command(ctx: click.Context, manifest_path: Path, *, as_json: bool) -> None:
             }
             for problem in problems
         ]
-        plugins = [] if manifest is None else [{"id": spec.id, "argv": spec.argv} for spec in manifest.plugins]
+        specs = () if manifest is None else manifest.plugins
+        plugins = [{"id": spec.id, "group": spec.pool, "argv": spec.argv} for spec in specs]
         click.echo(json.dumps({"ok": manifest is not None, "plugins": plugins, "problems": rows}))
     else:
         for problem in problems:
             style = "red" if problem.severity == "error" else "yellow"
             click.echo(f"{click.style(problem.severity, fg=style)}: {problem}")
         if manifest is not None:
-            names = ", ".join(spec.id for spec in manifest.plugins)
-            click.echo(f"{manifest_path}: {len(manifest.plugins)} plugin(s) can be started: {names}")
+            counts = Counter(spec.pool for spec in manifest.plugins)
+            names = ", ".join(f"{name} ({count} instances)" if count > 1 else name for name, count in counts.items())
+            click.echo(f"{manifest_path}: {len(counts)} plugin(s) can be started: {names}")
     ctx.exit(0 if manifest is not None else 2)

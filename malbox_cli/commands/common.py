@@ -150,15 +150,18 @@ def locate(path: Path) -> "Location":
     return find(path)
 
 
-def chosen(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec, ...]":
-    """Return the plugins of these ids in the manifest's order; all of them for none.
+def chosen(manifest: "Manifest", names: Iterable[str]) -> "tuple[PluginSpec, ...]":
+    """Return the plugins of these names in the manifest's order; all of them for none.
+
+    The name of a table means all its instances, the id of an instance that one.
 
     Raises:
         click.UsageError: The manifest has no such plugin.
     """
-    wanted = list(plugin_ids)
-    require_plugins(manifest.path, wanted, [spec.id for spec in manifest.plugins])
-    return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted)
+    wanted = list(names)
+    ids = {spec.id for spec in manifest.plugins}
+    require_plugins(manifest.path, [name for name in wanted if name not in ids], manifest.names)
+    return tuple(spec for spec in manifest.plugins if not wanted or spec.id in wanted or spec.pool in wanted)
 
 
 def require_plugins(manifest_path: Path, wanted: Iterable[str], known: Collection[str]) -> None:
@@ -175,15 +178,19 @@ def require_plugins(manifest_path: Path, wanted: Iterable[str], known: Collectio
             raise click.UsageError(f"{manifest_path} has no plugin {plugin_id!r}{meant}")
 
 
-def to_start(manifest: "Manifest", plugin_ids: Iterable[str]) -> "tuple[PluginSpec, ...]":
+def to_start(manifest: "Manifest", names: Iterable[str]) -> "tuple[PluginSpec, ...]":
     """Return the chosen plugins and all that they come after, in the manifest's order; all of them for none.
 
     Raises:
-        click.UsageError: The manifest has no such plugin.
+        click.UsageError: The manifest has no such plugin, or these are more than can run at once.
     """
+    from malbox_cli.manifest.instances import too_many
     from malbox_cli.manifest.order import with_dependencies
 
-    return with_dependencies(manifest, [spec.id for spec in chosen(manifest, plugin_ids)])
+    plugins = with_dependencies(manifest, [spec.id for spec in chosen(manifest, names)])
+    if (fault := too_many(plugins)) is not None:
+        raise click.UsageError(f"{manifest.path}: {fault}; lower `instances`, or name fewer plugins")
+    return plugins
 
 
 def owner_of(manifest: "Location") -> "Owner":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXIT_TIMEOUT",
+    "READY",
     "TO_BE_READY",
     "TO_BE_STOPPED",
     "TO_BE_UP",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 EXIT_TIMEOUT = 124
+READY = frozenset({"READY", "IDLE"})
+"""Those from which a task is taken at once, a process being there for it or not."""
 OVER = frozenset({"STOPPED", "EXITED", "FAILED", "REMOVED"})
 
 
@@ -46,8 +49,8 @@ class Goal:
     words: str
 
 
-TO_BE_READY = Goal(frozenset({"READY"}), OVER, "READY")
-TO_BE_UP = Goal(frozenset({"READY", "DEGRADED"}), OVER, "READY")
+TO_BE_READY = Goal(READY, OVER, "READY")
+TO_BE_UP = Goal(READY | {"DEGRADED"}, OVER, "READY")
 TO_BE_STOPPED = Goal(OVER, frozenset(), "stopped")
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
@@ -73,8 +73,8 @@ def command(
 ) -> None:
     """Show what the plugins printed and what malbox said of them, also after their end, merged by time.
 
-    A PLUGIN may be a pattern, such as 'yara*'. Without any, all plugins are shown, and what malbox said of itself,
-    whose log is called malbox.
+    A PLUGIN may be a pattern, such as 'yara*'; the name of one with instances means all of them. Without any, all
+    plugins are shown, and what malbox said of itself, whose log is called malbox.
     """
     from malbox_cli.store.log_file import log_folder
     from malbox_cli.store.logs import Logs
@@ -96,7 +96,7 @@ def command(
             out.write(render(entry))
         out.flush()
 
-    with Logs(folder, plugins, only_printed=raw) as logs:
+    with Logs(folder, _patterns(manifest, plugins), only_printed=raw) as logs:
         if not logs.look():
             what = f"no log of {', '.join(plugins)}" if plugins else "no log"
             if not follow:
@@ -115,6 +115,20 @@ def command(
                 time.sleep(LOOK_SECONDS)
 
 
+def _patterns(manifest: "Location", names: Sequence[str]) -> list[str]:
+    """Return which logs are meant by names and patterns: those of all processes of a plugin whose name is among them.
+
+    The plugin's name itself stays: it may have run as one process before.
+    """
+    ids = (
+        process_id
+        for plugin, process_ids in manifest.process_ids.items()
+        if any(fnmatchcase(plugin, name) for name in names)
+        for process_id in process_ids
+    )
+    return list(dict.fromkeys([*names, *ids]))
+
+
 def _check_names(manifest: "Location", folder: Path, names: Iterable[str]) -> None:
     """Check that each name, or pattern, is one of a plugin of the manifest, or of a log that is there.
 
@@ -125,10 +139,11 @@ def _check_names(manifest: "Location", folder: Path, names: Iterable[str]) -> No
     from malbox_cli.manifest.suggest import did_you_mean
     from malbox_cli.store.log_file import log_names
 
-    known = list(dict.fromkeys([*manifest.plugin_ids, *log_names(folder), OWN_NAME]))
+    named = list(dict.fromkeys([*manifest.plugin_ids, *log_names(folder), OWN_NAME]))
+    known = [*named, *manifest.groups]
     for name in names:
         if not any(fnmatchcase(one, name) for one in known):
-            meant = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            meant = did_you_mean(name, known) or f"; there are {', '.join(named)}"
             raise click.UsageError(f"{manifest.path} has no plugin {safe(repr(name))}{meant}")
 
 
@@ -141,5 +156,5 @@ def _renderer(manifest: "Location", *, raw: bool, as_json: bool) -> Callable[["L
     if as_json:
         return log_json
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    plugins = manifest.plugin_ids
+    plugins = manifest.groups
     return LogText(colour=colour, encoding=sys.stdout.encoding, with_date=True, plugins=plugins).render

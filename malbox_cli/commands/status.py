@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from malbox_cli.commands.common import NoSupervisor, json_option, locate, manifest_option, owner_of
+from malbox_cli.commands.following import READY
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -31,6 +32,7 @@ WIDTH_OF_REASONS = 120
 """Columns below which reasons have lines of their own: beside the rest they would have a word on each line."""
 STYLES = {
     "READY": "green",
+    "IDLE": "dim green",
     "DEGRADED": "bold yellow",
     "FAILED": "bold red",
     **dict.fromkeys(("STARTING", "STOPPING", "BACKOFF"), "yellow"),
@@ -44,7 +46,7 @@ WATCH_SECONDS = 1.0
 @json_option("Print one JSON object; with --watch one a line.")
 @click.pass_context
 def command(ctx: click.Context, manifest_path: Path, *, watch: bool, as_json: bool) -> None:
-    """Show the plugins of a running supervisor; ends with 3 if one of them is not READY."""
+    """Show the plugins of a running supervisor; ends with 3 if one of them is neither READY nor IDLE."""
     from malbox_cli.control.client import ControlClient, SupervisorLost
 
     manifest = locate(manifest_path)
@@ -60,7 +62,7 @@ def command(ctx: click.Context, manifest_path: Path, *, watch: bool, as_json: bo
     else:
         console = _console()
         console.print(_view(status, console.width))
-    ctx.exit(0 if all(plugin.state == "READY" for plugin in status.plugins) else EXIT_NOT_READY)
+    ctx.exit(0 if all(plugin.state in READY for plugin in status.plugins) else EXIT_NOT_READY)
 
 
 def _watch(client: "ControlClient", *, as_json: bool) -> "NoReturn":
@@ -119,7 +121,7 @@ def _view(status: "SupervisorStatus", width: int) -> "Group":
 
     if width >= WIDTH_OF_REASONS:
         return Group(_header(status), _table(status, with_reasons=True))
-    reasons = [Text(f"{each.id}: {safe(each.reason)}") for each in status.plugins if each.state != "READY"]
+    reasons = [Text(f"{each.id}: {safe(each.reason)}") for each in status.plugins if each.state not in READY]
     return Group(_header(status), _table(status, with_reasons=False), *reasons)
 
 

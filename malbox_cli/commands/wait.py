@@ -28,7 +28,8 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], t
     """Wait until plugins of a supervisor are READY, by default all.
 
     Ends with 3 as soon as one of them cannot become READY by itself any more, with 124 if the time is over. A PLUGIN
-    may be a pattern, such as 'yara-*'.
+    may be a pattern, such as 'yara-*'; the name of one with instances means all of them. One that starts a process only
+    when there is a task, and is IDLE, counts as READY.
     """
     from malbox_cli.control.client import ControlClient
     from malbox_cli.manifest.select import NoSuchPlugin, matching
@@ -40,7 +41,8 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], t
         wanted = None
         if plugins:
             try:
-                wanted = matching(plugins, [plugin.id for plugin in client.status().plugins])
+                there = [plugin.id for plugin in client.status().plugins]
+                wanted = matching(plugins, there, manifest.groups)
             except NoSuchPlugin as error:
                 raise click.UsageError(str(error)) from error
         followed = follow(client, wanted, TO_BE_READY, give_up_at)

@@ -31,7 +31,7 @@ def examine_manifest(path: Path, *, is_named: bool) -> tuple[Manifest | None, Ch
     if manifest is None:
         check = shlex.join(["malbox", "check", "-f", str(path)])
         return None, problem("manifest", f"{len(errors)} problem(s){notes}; the first: {errors[0]}", f"see `{check}`")
-    return manifest, ok("manifest", f"{path}: {len(manifest.plugins)} plugin(s) can be started{notes}")
+    return manifest, ok("manifest", f"{path}: {len(manifest.names)} plugin(s) can be started{notes}")
 
 
 def examine_runtime_folder() -> tuple[Path | None, Check]:

@@ -27,7 +27,7 @@ def examine_supervisor(manifest: Manifest) -> list[Check]:
         why = "it does not answer" if isinstance(error, SupervisorSilent) else str(error)
         fix = f"see what it does; `kill -CONT {owner.pid}` wakes one that was stopped, `kill -9 {owner.pid}` ends it"
         return [problem("supervisor", f"process {owner.pid} supervises {manifest.path}, and: {why}", fix)]
-    ready = sum(plugin.state == "READY" for plugin in status.plugins)
+    ready = sum(plugin.state in ("READY", "IDLE") for plugin in status.plugins)
     said = [(plugin.id, plugin.iceoryx2) for plugin in status.plugins if plugin.iceoryx2]
     return [
         ok(

@@ -1,6 +1,6 @@
 """A manifest's text, the plugin.toml files that it points at and the programs behind them, put together."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from malbox_cli.manifest import program
@@ -8,10 +8,12 @@ from malbox_cli.manifest.env_file import EnvLine, env_file_fault, variables_in
 from malbox_cli.manifest.files import Files, Kind, Look
 from malbox_cli.manifest.findings import Findings, problems_of
 from malbox_cli.manifest.host import Host, hold_against
+from malbox_cli.manifest.instances import expand, process_ids, too_many
 from malbox_cli.manifest.manifest_file import PluginTable, parse_manifest_file
 from malbox_cli.manifest.plugin_file import PluginFile, parse_plugin_file
 from malbox_cli.manifest.specs import Location, Manifest, ManifestError, PluginSpec, Problem
 from malbox_cli.manifest.table import shown_path
+from malbox_cli.manifest.tasking import settle_tasking
 from malbox_cli.manifest.toml_text import MAX_BYTES, read_text, read_toml
 
 __all__ = ["PLUGIN_FILE", "Reader"]
@@ -55,13 +57,19 @@ class Reader:
         manifest = None
         if document is not None:
             read = parse_manifest_file(document, findings)
-            specs = [self._spec(table, findings) for table in read.plugins]
+            names = {table.id for table in read.plugins}
+            specs = [spec for table in read.plugins if (spec := self._spec(table, names, findings)) is not None]
+            plugins = tuple(expand(specs, read.instances))
+            if (fault := too_many(plugins)) is not None:
+                findings.note(("plugins",), f"{fault}: name those to run, as in 'malbox up PLUGIN'")
             manifest = Manifest(
                 path=self._path,
                 domain=read.domain,
                 state_dir=self._base / read.state_dir,
                 stop_timeout=read.stop_timeout,
-                plugins=tuple(spec for spec in specs if spec is not None),
+                ledger=read.ledger,
+                copy_samples=read.copy_samples,
+                plugins=plugins,
             )
         problems = (*problems_of(self._shown, text, findings.found), *self._problems_below)
         return (None if any(problem.severity == "error" for problem in problems) else manifest), problems
@@ -78,13 +86,17 @@ class Reader:
         if document is None:
             raise ManifestError(problems_of(self._shown, text, findings.found))
         read = parse_manifest_file(document, Findings())  # what else is wrong keeps nobody from finding it
-        plugin_ids = tuple(table.id for table in read.plugins)
-        return Location(path=self._path, state_dir=self._base / read.state_dir, plugin_ids=plugin_ids)
+        return Location(
+            path=self._path,
+            state_dir=self._base / read.state_dir,
+            plugin_ids=tuple(read.instances),
+            process_ids={name: process_ids(name, count) for name, count in read.instances.items()},
+        )
 
     def read_plugin(self, table: PluginTable) -> tuple[PluginSpec | None, tuple[Problem, ...]]:
         """Return what one table of a manifest, which need not be written yet, would run, and every problem with it."""
         findings = Findings()
-        spec = self._spec(table, findings)
+        spec = self._spec(table, None, findings)
         problems = (*problems_of(self._shown, "", findings.found), *self._problems_below)
         return (None if any(problem.severity == "error" for problem in problems) else spec), problems
 
@@ -102,8 +114,9 @@ class Reader:
             findings.error((), f"cannot be read: {error.strerror or error}")
             return None
 
-    def _spec(self, table: PluginTable, findings: Findings) -> PluginSpec | None:
-        process, lifetime = table.process, table.lifetime
+    def _spec(self, table: PluginTable, names: Collection[str] | None, findings: Findings) -> PluginSpec | None:
+        """Return what a table says, its instances as one; `names` are those of all tables, None if unknown."""
+        process, lifetime, tasks = table.process, table.lifetime, table.tasks
         hold_against(self._host, process, ("plugins", table.id), findings)
         env = {**self._env_file(table, findings), **process.env}
         folder = self._folder(table, findings)
@@ -112,7 +125,9 @@ class Reader:
             return None
         about = self._plugin_file(folder, Path(table.path)) if folder is not None and table.path else PluginFile()
         argv = self._argv(table, folder, about, findings)
-        if argv is None or about is None:
+        processors = len(process.cpus or self._host.cpus)
+        tasking = settle_tasking(table, about, processors, names, findings) if about is not None else None
+        if argv is None or about is None or tasking is None:
             return None
         return PluginSpec(
             id=table.id,
@@ -137,6 +152,14 @@ class Reader:
             limits=process.limits,
             nice=process.nice,
             cpus=process.cpus,
+            execution=tasking.execution,
+            concurrency=tasking.concurrency,
+            state=tasking.state,
+            spare=tasks.spare,
+            scope=tasking.scope,
+            queue_size=tasks.queue_size,
+            retries=tasks.retries,
+            cancel_grace=tasks.cancel_grace,
         )
 
     def _folder(self, table: PluginTable, findings: Findings) -> Path | None:

@@ -1,31 +1,35 @@
-"""Whether the plugins of a manifest can wait for each other as their `after` says."""
+"""Whether the plugins that a manifest's plugins name are there, and can wait for each other as their `after` says."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 
 from malbox_cli.manifest.findings import Findings
+from malbox_cli.manifest.instances import plugin_of
 from malbox_cli.manifest.order import cycles_in
 from malbox_cli.manifest.suggest import did_you_mean
 from malbox_cli.manifest.table import shown
 
-__all__ = ["check_dependencies"]
+__all__ = ["check_dependencies", "check_scopes"]
 
 _MOST_CYCLES = 20  # of a manifest that has more, nobody reads the rest before mending these
 
 
-def check_dependencies(after: Mapping[str, Sequence[str]], known: Collection[str], findings: Findings) -> None:
+def check_dependencies(
+    after: Mapping[str, Sequence[str]], known: Collection[str], instances: Mapping[str, int], findings: Findings
+) -> None:
     """Add an error for every name that is unknown, the plugin's own or there twice, and for every circle.
 
     Args:
         after: What each plugin says that it comes after, in the order of the file.
-        known: The ids that the manifest has.
+        known: The names of the manifest's tables.
+        instances: How many processes each of them runs as.
         findings: Where to add them.
     """
     sound: dict[str, dict[str, int]] = {}  # each plugin's sound names, with their places
     for plugin_id, names in after.items():
         sound[plugin_id] = {}
         for index, name in enumerate(names):
-            fault = _fault(plugin_id, name, sound[plugin_id], known)
+            fault = _fault(plugin_id, name, sound[plugin_id]) or _unknown(name, known, instances)
             if fault is None:
                 sound[plugin_id][name] = index
             else:
@@ -39,12 +43,29 @@ def check_dependencies(after: Mapping[str, Sequence[str]], known: Collection[str
         findings.error(("plugins", first, "after", sound[first][second]), message)
 
 
-def _fault(plugin_id: str, name: str, before: Collection[str], known: Collection[str]) -> str | None:
+def check_scopes(
+    scopes: Mapping[str, Sequence[str]], known: Collection[str], instances: Mapping[str, int], findings: Findings
+) -> None:
+    """Add an error for every name in a plugin's `scope` that is unknown; its other arguments are as above."""
+    for plugin_id, names in scopes.items():
+        for index, name in enumerate(names):
+            fault = _unknown(name, known, instances)
+            if fault is not None:
+                findings.error(("plugins", plugin_id, "scope", index), fault)
+
+
+def _fault(plugin_id: str, name: str, before: Collection[str]) -> str | None:
     if name == plugin_id:
         return "names the plugin itself, which cannot wait for itself; remove it"
     if name in before:
         return f"names {shown(name)} twice; remove one of them"
-    if name not in known:
-        meant = did_you_mean(name, known) or f"; its plugins are {', '.join(known)}"
-        return f"names {shown(name)}, a plugin that the manifest does not have{meant}"
     return None
+
+
+def _unknown(name: str, known: Collection[str], instances: Mapping[str, int]) -> str | None:
+    if name in known:
+        return None
+    if (plugin := plugin_of(name, instances)) is not None:
+        return f"names {shown(name)}, one of the processes of {plugin}; write {plugin!r}, which means all of them"
+    meant = did_you_mean(name, known) or f"; its plugins are {', '.join(known)}"
+    return f"names {shown(name)}, a plugin that the manifest does not have{meant}"

@@ -4,19 +4,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from malbox_cli.manifest.dependencies import check_dependencies
+from malbox_cli.manifest.dependencies import check_dependencies, check_scopes
 from malbox_cli.manifest.findings import Findings
+from malbox_cli.manifest.instances import MAX_ID_LENGTH, check_instances
 from malbox_cli.manifest.lifetime import Lifetime, read_lifetime
 from malbox_cli.manifest.process_keys import ProcessKeys, read_process_keys
 from malbox_cli.manifest.specs import DEFAULT_STATE_DIR, DEFAULT_STOP_TIMEOUT, OWN_NAME
 from malbox_cli.manifest.table import Table, describe, shown
+from malbox_cli.manifest.task_keys import TaskKeys, read_task_keys
 from malbox_cli.manifest.unsupported import keys_not_supported, refuse_what_is_not_supported
 from plugin_runtime.wire.names import is_plugin_id
 
-__all__ = ["MAX_ID_LENGTH", "ManifestFile", "PluginTable", "parse_manifest_file"]
-
-MAX_ID_LENGTH = 63
-"""Characters that a plugin's id has at most: names of services, files and columns are made from it."""
+__all__ = ["ManifestFile", "PluginTable", "parse_manifest_file"]
 
 _DOMAIN = re.compile(r"[A-Za-z0-9_-]{1,24}")
 _PLUGIN_EXAMPLE = '[plugins.yara] with path = "examples/plugins/yara"'
@@ -35,6 +34,7 @@ class PluginTable:
         config: What `on_start` gets.
         process: What is said of its process.
         lifetime: What is said of its life.
+        tasks: What is said of its tasks.
     """
 
     id: str
@@ -45,6 +45,7 @@ class PluginTable:
     config: Mapping[str, str] = field(default_factory=dict)
     process: ProcessKeys = field(default_factory=ProcessKeys)
     lifetime: Lifetime = field(default_factory=Lifetime)
+    tasks: TaskKeys = field(default_factory=TaskKeys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +56,22 @@ class ManifestFile:
         domain: The domain's name, None for one of its own.
         state_dir: The state's folder, as written.
         stop_timeout: Seconds that a plugin has to end by itself.
+        ledger: Whether tasks are kept on disk.
+        copy_samples: Whether plugins get a copy of each sample.
         plugins: Its tables, in the order of the file.
     """
 
     domain: str | None = None
     state_dir: str = DEFAULT_STATE_DIR
     stop_timeout: float = DEFAULT_STOP_TIMEOUT
+    ledger: bool = True
+    copy_samples: bool = False
     plugins: tuple[PluginTable, ...] = ()
+
+    @property
+    def instances(self) -> Mapping[str, int]:
+        """How many processes each table runs as, by its name."""
+        return {table.id: table.tasks.instances for table in self.plugins}
 
 
 def parse_manifest_file(document: Mapping[str, object], findings: Findings) -> ManifestFile:
@@ -77,16 +87,19 @@ def parse_manifest_file(document: Mapping[str, object], findings: Findings) -> M
     elif not top.has("plugins") and set(document) <= {"malbox"}:
         findings.error((), f"has no plugin; add a table for each, such as {_PLUGIN_EXAMPLE}")
 
-    domain = state_dir = stop_timeout = None
+    domain = state_dir = stop_timeout = ledger = copy_samples = None
     if settings is not None:
         domain = _domain(settings)
         state_dir = settings.string("state_dir", expected=f'a folder such as "{DEFAULT_STATE_DIR}"')
         stop_timeout = settings.duration("stop_timeout", example="10s")
+        ledger, copy_samples = settings.boolean("ledger"), settings.boolean("copy_samples")
         settings.finish()
     return ManifestFile(
         domain=domain,
         state_dir=DEFAULT_STATE_DIR if state_dir is None else state_dir,
         stop_timeout=DEFAULT_STOP_TIMEOUT if stop_timeout is None else stop_timeout,
+        ledger=True if ledger is None else ledger,
+        copy_samples=copy_samples or False,
         plugins=_plugins(plugins, findings) if plugins is not None else (),
     )
 
@@ -117,7 +130,10 @@ def _plugins(plugins: Table, findings: Findings) -> tuple[PluginTable, ...]:
             message = "is what malbox calls itself in the logs, so no plugin can be called so; rename the table"
             findings.error(("plugins", plugin_id), message)
         read.append(_plugin(plugin_id, Table(value, ("plugins", plugin_id), findings), findings))
-    check_dependencies({table.id: table.lifetime.after for table in read}, plugins.data, findings)
+    instances = {table.id: table.tasks.instances for table in read}
+    check_instances(instances, plugins.data, findings)
+    check_dependencies({table.id: table.lifetime.after for table in read}, plugins.data, instances, findings)
+    check_scopes({table.id: table.tasks.scope or () for table in read}, plugins.data, instances, findings)
     return tuple(read)
 
 
@@ -140,6 +156,7 @@ def _plugin(plugin_id: str, table: Table, findings: Findings) -> PluginTable:
         config=config,
         process=read_process_keys(table),
         lifetime=read_lifetime(table),
+        tasks=read_task_keys(table),
     )
     table.know_silently(*keys_not_supported())
     refuse_what_is_not_supported(table.data, table.path, findings)

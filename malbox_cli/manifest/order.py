@@ -24,14 +24,16 @@ def in_order(plugins: Iterable[PluginSpec]) -> tuple[PluginSpec, ...]:
     return tuple(ordered)
 
 
-def with_dependencies(manifest: Manifest, ids: Iterable[str]) -> tuple[PluginSpec, ...]:
-    """Return the plugins of these ids and all that they come after, near or far, in the manifest's order.
+def with_dependencies(manifest: Manifest, names: Iterable[str]) -> tuple[PluginSpec, ...]:
+    """Return the plugins of these names and all that they come after, near or far, in the manifest's order.
 
-    An id that the manifest does not have is passed over.
+    A name is an id, or that of a table, which means all its instances. One that the manifest does not have is passed
+    over.
     """
     specs = {spec.id: spec for spec in manifest.plugins}
+    wanted = set(names)
     needed: set[str] = set()
-    todo = [plugin_id for plugin_id in ids if plugin_id in specs]
+    todo = [spec.id for spec in manifest.plugins if spec.id in wanted or spec.pool in wanted]
     while todo:
         plugin_id = todo.pop()
         if plugin_id not in needed:

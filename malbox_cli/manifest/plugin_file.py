@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from malbox_cli.manifest.findings import Findings
 from malbox_cli.manifest.specs import DEFAULT_STASH_THRESHOLD, DEFAULT_TASK_TIMEOUT, DeclaredResult
 from malbox_cli.manifest.table import Table, shown
+from malbox_cli.manifest.task_keys import HowTasksRun, read_how_tasks_run
 from malbox_cli.manifest.unsupported import note_what_differs
 from plugin_runtime.wire.names import MAX_NAME_BYTES, is_plugin_id
 
@@ -19,9 +20,8 @@ _SEMVER = re.compile(
     r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?",
     re.ASCII,
 )
-_STATES = ("persistent", "ephemeral", "scoped")
-_EXECUTIONS = ("exclusive", "sequential", "parallel", "unrestricted")
 _PATHS = ("sample_dir", "artifact_dir", "stash_dir", "log_dir", "external_log_dir")
+_TASK_TYPES = ("file", "sample")
 _LEAST_THRESHOLD = 4096
 _MOST = 2**63 - 1  # the largest integer of TOML
 
@@ -44,6 +44,9 @@ class PluginFile:
         task_timeout: Seconds that a task may take.
         stash_threshold: Bytes above which a file travels as its path.
         declared_results: The results it declares, by name.
+        how: What may run beside a task, and how long a process lives.
+        scope: The plugins whose open tasks keep a scoped one alive, as written; empty if all that is there is wrong.
+        lacks_scope: Whether it is scoped without a scope, which has been added as an error.
     """
 
     name: str | None = None
@@ -54,6 +57,9 @@ class PluginFile:
     task_timeout: float = DEFAULT_TASK_TIMEOUT
     stash_threshold: int = DEFAULT_STASH_THRESHOLD
     declared_results: Mapping[str, DeclaredResult] = field(default_factory=dict)
+    how: HowTasksRun = field(default_factory=HowTasksRun)
+    scope: tuple[str, ...] | None = None
+    lacks_scope: bool = False
 
 
 def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> PluginFile:
@@ -75,8 +81,7 @@ def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> Plu
         if missing:
             findings.note(("plugin",), f"says no {', no '.join(missing)}, which Malbox itself refuses")
     about.strings("authors", expected='an array of strings such as ["A. Author <a@example.org>"]')
-    about.choice("state", _STATES)  # older releases of Malbox have these two here
-    about.choice("execution", _EXECUTIONS)
+    before = read_how_tasks_run(about)  # older releases of Malbox have these two keys here
     is_guest = about.choice("type", ("host", "guest")) == "guest"
     if is_guest:
         about.error("type", _GUEST)
@@ -85,15 +90,16 @@ def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> Plu
     binary = about.string("binary", expected='the name of a program in the folder, such as "my-plugin"')
     about.finish("note")
 
+    how = read_how_tasks_run(runtime) if runtime is not None else HowTasksRun()
+    how = _together(how, before)
     task_timeout, stash_threshold = _runtime(runtime) if runtime is not None else (None, None)
     if events is not None:
         _events(events)
-    if scope is not None:
-        scope.strings("plugins", expected='an array of plugins\' names such as ["yara"]')
-        scope.strings("task_types", expected='an array of strings such as ["file"]')
-        scope.finish("note")
-    if runtime is not None and runtime.data.get("state") == "scoped" and not top.has("scope"):
-        runtime.error("state", "is 'scoped', which needs a table [scope]; add one or write \"persistent\"")
+    plugins = _scope(scope) if scope is not None else None
+    lacks_scope = how.state == "scoped" and not top.has("scope")
+    if lacks_scope:
+        place = runtime if runtime is not None and runtime.has("state") else about
+        place.error("state", "is 'scoped', which needs a table [scope]; add one or write \"persistent\"")
     note_what_differs(document, findings)
     return PluginFile(
         name=name,
@@ -104,7 +110,28 @@ def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> Plu
         task_timeout=DEFAULT_TASK_TIMEOUT if task_timeout is None else task_timeout,
         stash_threshold=DEFAULT_STASH_THRESHOLD if stash_threshold is None else stash_threshold,
         declared_results=_results(results) if results is not None else {},
+        how=how,
+        scope=plugins if plugins is not None or not top.has("scope") else (),
+        lacks_scope=lacks_scope,
     )
+
+
+def _together(first: HowTasksRun, second: HowTasksRun) -> HowTasksRun:
+    """Return what both places say; where both say something, the first counts."""
+    return HowTasksRun(
+        execution=first.execution or second.execution,
+        state=first.state or second.state,
+        wrong=first.wrong | second.wrong,
+    )
+
+
+def _scope(scope: Table) -> tuple[str, ...] | None:
+    plugins = scope.strings("plugins", expected='an array of plugins\' names such as ["yara"]')
+    for index, kind in enumerate(scope.strings("task_types", expected='an array of strings such as ["file"]') or ()):
+        if kind not in _TASK_TYPES:
+            scope.note_in("task_types", index, f"is {shown(kind)}, but every task of this version is one of a file")
+    scope.finish("note")
+    return plugins
 
 
 def _name(about: Table) -> str | None:
@@ -124,8 +151,6 @@ def _version(about: Table) -> str | None:
 
 
 def _runtime(runtime: Table) -> tuple[float | None, int | None]:
-    runtime.choice("state", _STATES)
-    runtime.choice("execution", _EXECUTIONS)
     runtime.string("log_filter", expected='a filter such as "info"')
     runtime.integer("port", at_least=1024, at_most=65535, example=50051)
     task_timeout = runtime.seconds("analysis_timeout", example=int(DEFAULT_TASK_TIMEOUT))

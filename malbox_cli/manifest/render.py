@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomli_w
 
-from malbox_cli.manifest.manifest_file import MAX_ID_LENGTH
+from malbox_cli.manifest.instances import MAX_ID_LENGTH
 from malbox_cli.manifest.specs import OWN_NAME
 
 __all__ = ["FoundPlugin", "render_manifest"]

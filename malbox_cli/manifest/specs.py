@@ -221,6 +221,11 @@ class Manifest:
     copy_samples: bool = False
     plugins: tuple[PluginSpec, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the plugins' tables, in the order of the file."""
+        return tuple(dict.fromkeys(spec.pool for spec in self.plugins))
+
     def plugin(self, id: str) -> PluginSpec | None:  # noqa: A002 - the attribute it looks for is called so
         """Return the plugin of this id, None if there is none."""
         return next((spec for spec in self.plugins if spec.id == id), None)
@@ -234,11 +239,18 @@ class Location:
         path: The manifest's file, absolute.
         state_dir: The folder of the ledger, the results and the logs, absolute.
         plugin_ids: The names of the plugins' tables.
+        process_ids: For each of them the ids of its processes: itself, or its instances.
     """
 
     path: Path
     state_dir: Path
     plugin_ids: tuple[str, ...]
+    process_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """The name of its plugin's table for each process's id."""
+        return {process_id: name for name, ids in self.process_ids.items() for process_id in ids}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

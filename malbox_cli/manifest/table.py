@@ -79,6 +79,10 @@ class Table:
         """Add a note at one of the table's keys."""
         self._findings.note((*self.path, key), message)
 
+    def note_in(self, key: str, index: int, message: str) -> None:
+        """Add a note at one element of an array."""
+        self._findings.note((*self.path, key, index), message)
+
     def string(self, key: str, *, expected: str, may_be_empty: bool = False) -> str | None:
         """Return a string without NUL."""
         text = self._typed(key, str, expected)
@@ -105,9 +109,11 @@ class Table:
         """Return true or false."""
         return self._typed(key, bool, "true or false")
 
-    def integer(self, key: str, *, at_least: int, at_most: int, example: int) -> int | None:
-        """Return an integer within bounds."""
-        number = self._typed(key, int, f"an integer such as {example}")
+    def integer(
+        self, key: str, *, at_least: int, at_most: int, example: int, expected: str | None = None
+    ) -> int | None:
+        """Return an integer within bounds; `expected` says what else may be written there."""
+        number = self._typed(key, int, expected or f"an integer such as {example}")
         if number is None or at_least <= number <= at_most:
             return number
         bound = f"at least {at_least}" if number < at_least else f"at most {at_most}"

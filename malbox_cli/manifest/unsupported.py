@@ -33,19 +33,10 @@ class NotSupported:
     harmless: tuple[object, ...] = ()
 
 
-_ONE_PROCESS = "one process serves all tasks in this version"
 _NO_COLLECTING = "nothing is collected by itself in this version, only what the plugin pushes arrives"
 
 NOT_SUPPORTED = (
-    NotSupported("manifest", ("instances",), "each plugin runs as one process", (1,)),
     NotSupported("manifest", ("subscribe",), "plugins do not get each other's results", ([],)),
-    NotSupported("plugin.toml", ("runtime", "state"), _ONE_PROCESS, ("persistent",)),
-    NotSupported(
-        "plugin.toml",
-        ("runtime", "execution"),
-        "tasks run one at a time in this version",
-        ("exclusive", "sequential"),
-    ),
     NotSupported("plugin.toml", ("runtime", "log_filter"), "everything that the plugin logs is kept in this version"),
     NotSupported("plugin.toml", ("runtime", "port"), "only a guest plugin listens on a port"),
     NotSupported("plugin.toml", ("runtime", "paths"), "folders are chosen by malbox in this version", ({},)),
@@ -58,7 +49,6 @@ NOT_SUPPORTED = (
     ),
     NotSupported("plugin.toml", ("events", "subscribe"), "events of other plugins are not passed on", ([],)),
     NotSupported("plugin.toml", ("events", "filters"), "events of other plugins are not passed on", ({},)),
-    NotSupported("plugin.toml", ("scope",), "a plugin may be given any task in this version", ({},)),
 )
 
 

@@ -11,6 +11,7 @@ from plugin_runtime.wire.headers import EventHeader, ResultHeader, TaskRequestHe
 from plugin_runtime.wire.names import (
     DAEMON_EVENTS_SERVICE,
     DAEMON_NOTIFY_SERVICE,
+    MAX_PLUGINS,
     RESPONSE_WINDOW,
     plugin_events_service,
     plugin_notify_service,
@@ -20,8 +21,7 @@ from plugin_runtime.wire.names import (
 
 __all__ = ["MAX_SUBSCRIBERS", "Services"]
 
-MAX_SUBSCRIBERS = 65
-"""Plugins that can listen to one supervisor, and so all that it can have."""
+MAX_SUBSCRIBERS = MAX_PLUGINS
 RESULT_BUFFER = 16
 EVENT_BUFFER = 32
 DAEMON_NOTIFIERS = 140

@@ -10,6 +10,7 @@ __all__ = [
     "DAEMON_EVENTS_SERVICE",
     "DAEMON_NOTIFY_SERVICE",
     "MAX_NAME_BYTES",
+    "MAX_PLUGINS",
     "MAX_PLUGIN_ID_BYTES",
     "RESPONSE_WINDOW",
     "DaemonWake",
@@ -29,6 +30,9 @@ CHUNK_SIZE = 1 << 20
 
 MAX_NAME_BYTES = 255
 """Bytes of UTF-8 that a result's name has at most; its length travels in one byte."""
+
+MAX_PLUGINS = 65
+"""Plugins, each process counted, that can listen to one supervisor, and so all that it can have at once."""
 
 RESPONSE_WINDOW = 4
 """Responses of one task that may be on their way and not yet received."""
