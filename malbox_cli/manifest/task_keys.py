@@ -83,12 +83,13 @@ def read_task_keys(table: Table) -> TaskKeys:
     how = read_how_tasks_run(table)
     queue_size = table.integer("queue_size", at_least=1, at_most=_MOST_QUEUED, example=DEFAULT_QUEUE_SIZE)
     cancel_grace = table.duration("cancel_grace", example="5s")
+    scope = table.strings("scope", expected=_SCOPE)
     return TaskKeys(
         how=how,
         instances=instances or 1,
         concurrency=table.integer("concurrency", at_least=1, at_most=MAX_IN_FLIGHT, example=4),
         spare=table.boolean("spare") or False,
-        scope=table.strings("scope", expected=_SCOPE),
+        scope=() if scope is None and table.has("scope") else scope,
         queue_size=DEFAULT_QUEUE_SIZE if queue_size is None else queue_size,
         retries=_retries(table),
         cancel_grace=DEFAULT_CANCEL_GRACE if cancel_grace is None else cancel_grace,

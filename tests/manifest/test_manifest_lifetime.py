@@ -124,7 +124,10 @@ def test_several_that_are_wrong_come_at_once() -> None:
 _values = st.recursive(
     st.one_of(
         st.sampled_from(
-            ["no", "always", "off", "10s", "-1s", "0ms", "a", "p", "64KiB", "512MiB", "0-3,6", "x.env", "LC_*"]
+            [
+                *("no", "always", "off", "10s", "-1s", "0ms", "a", "p", "64KiB", "512MiB", "0-3,6", "x.env", "LC_*"),
+                *("parallel", "exclusive", "ephemeral", "scoped"),
+            ]
         ),
         st.text(max_size=5),
         st.integers(-30, 300),
@@ -136,7 +139,9 @@ _values = st.recursive(
     lambda below: st.one_of(
         st.lists(below, max_size=3),
         st.dictionaries(
-            st.one_of(st.sampled_from(["memory", "cpu_time", "nofile", "procs", "A"]), st.text(max_size=3)),
+            st.one_of(
+                st.sampled_from(["memory", "cpu_time", "nofile", "procs", "lost", "error", "A"]), st.text(max_size=3)
+            ),
             below,
             max_size=4,
         ),
@@ -147,6 +152,7 @@ _keys = st.sampled_from(
     [
         *("restart", "success_exit_codes", "no_restart_exit_codes", "start_timeout", "health_interval", "heartbeat"),
         *("after", "limits", "env", "env_file", "inherit_env", "nice", "cpus"),
+        *("instances", "execution", "concurrency", "state", "spare", "scope", "queue_size", "retries", "cancel_grace"),
     ]
 )
 _tables = st.dictionaries(_keys, _values, max_size=6).map(lambda table: {"path": "p", **table})

@@ -17,15 +17,9 @@ ABOUT = '[plugin]\nname = "d"\nversion = "0.1.0"\ntype = "host"\n'
 @pytest.mark.parametrize(
     ("body", "line", "where", "fragment"),
     [
-        (
-            '[runtime]\nexecution = "parallel"',
-            6,
-            "runtime.execution",
-            "execution = 'parallel': tasks run one at a time",
-        ),
-        ('[runtime]\nexecution = "unrestricted"', 6, "runtime.execution", "one at a time"),
-        ('[runtime]\nstate = "ephemeral"', 6, "runtime.state", "state = 'ephemeral': one process"),
-        ('[scope]\nplugins = ["a"]', 5, "scope", "scope: a plugin may be given any task"),
+        ('[scope]\nplugins = ["a"]', 1, "plugins.good", 'counts only with state = "scoped"'),
+        ('[runtime]\nstate = "scoped"\n[scope]\nmore = 1', 8, "scope.more", "it is ignored, as Malbox does"),
+        ('[runtime]\nexecution = "parallel"\nstate = "persistent"', 6, "", ""),
         ('[runtime]\nlog_filter = "info"', 6, "runtime.log_filter", "log_filter = 'info'"),
         ('[runtime.paths]\nlog_dir = "/x"', 5, "runtime.paths", "paths: "),
         ("[runtime.stash]\nttl_secs = 5", 6, "runtime.stash.ttl_secs", "ttl_secs: "),
@@ -66,6 +60,6 @@ def test_what_malbox_itself_would_miss_in_plugin_toml_is_a_note(text: str, where
 
 
 def test_every_key_that_is_not_supported_says_what_happens_instead() -> None:
-    assert set(keys_not_supported()) <= {"instances", "subscribe"}
+    assert set(keys_not_supported()) == {"subscribe"}
     assert all(row.instead for row in NOT_SUPPORTED)
     assert len({(row.file, row.key) for row in NOT_SUPPORTED}) == len(NOT_SUPPORTED)

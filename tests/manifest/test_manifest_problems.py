@@ -184,8 +184,6 @@ MANIFEST_CASES = [
     ),
     Bad("no_plugin_dir", '[plugins.a]\ncommand = ["{plugin_dir}/x"]\n', 2, "plugins.a.command", ("add path",)),
     # what this version does not do
-    Bad("instances", plugin("instances = 2"), 3, "plugins.good.instances", ("not supported by this version", "remove")),
-    Bad("instances_true", plugin("instances = true"), 3, "plugins.good.instances", ("write 1",)),
     Bad("subscribe", plugin('subscribe = ["a"]'), 3, "plugins.good.subscribe", ("not supported by this version",)),
 ]
 

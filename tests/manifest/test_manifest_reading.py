@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from malbox_cli.manifest.assemble import Reader
 from malbox_cli.manifest.dotenv_text import read_dotenv
 from malbox_cli.manifest.files import Files, Kind, Look
 from malbox_cli.manifest.load import check_manifest, load_manifest
-from malbox_cli.manifest.specs import DeclaredResult, Limits, Manifest
+from malbox_cli.manifest.specs import DeclaredResult, Limits, Manifest, Retries
 
 WriteTree = Callable[[Mapping[str, str]], Path]
 
@@ -25,6 +26,8 @@ FULL = """\
 domain = "lab"
 state_dir = "state"
 stop_timeout = "2s"
+ledger = false
+copy_samples = true
 
 [plugins.file-info]
 path = "plugins/file-info"
@@ -35,6 +38,11 @@ no_restart_exit_codes = [3]
 health_interval = "1m"
 heartbeat = "10s"
 instances = 1
+state = "ephemeral"
+spare = true
+queue_size = 5
+retries = { lost = 2, error = 1 }
+cancel_grace = "1s"
 
 [plugins.yara]
 command = ["{python}", "-m", "my_plugins.yara", "{python}", "{other}"]
@@ -45,6 +53,11 @@ start_timeout = "500ms"
 task_timeout = "5m"
 after = ["file-info"]
 subscribe = []
+instances = 2
+execution = "parallel"
+concurrency = 3
+state = "scoped"
+scope = ["file-info"]
 limits = { memory = "512MiB", cpu_time = "60s", nofile = 256 }
 nice = 5
 cpus = "0"
@@ -93,7 +106,10 @@ def test_every_key_is_read(write_tree: WriteTree, monkeypatch: pytest.MonkeyPatc
     assert manifest.state_dir == folder / "state"
     assert manifest.stop_timeout == 2.0
 
-    file_info, yara = manifest.plugins
+    assert (manifest.ledger, manifest.copy_samples) == (False, True)
+
+    file_info, yara, other = manifest.plugins
+    assert other == replace(yara, id="yara-2")
     assert manifest.plugin("file-info") is file_info
     assert manifest.plugin("file_info") is None
     assert (file_info.id, file_info.name, file_info.version) == ("file-info", "file_info", "1.2.3-rc.1+build.5")
@@ -107,7 +123,7 @@ def test_every_key_is_read(write_tree: WriteTree, monkeypatch: pytest.MonkeyPatc
         "raw data": DeclaredResult(user_visible=False, display_name="raw data"),
     }
 
-    assert (yara.id, yara.name, yara.version, yara.description) == ("yara", "yara", "0.0.0", "")
+    assert (yara.id, yara.group, yara.name, yara.version, yara.description) == ("yara-1", "yara", "yara", "0.0.0", "")
     assert yara.argv == (sys.executable, "-m", "my_plugins.yara", sys.executable, "{other}")
     assert yara.cwd == folder
     assert (yara.config, yara.env) == ({}, {"RULES": "rules/", "DEPTH": "3"})
@@ -123,17 +139,23 @@ def test_every_key_is_read(write_tree: WriteTree, monkeypatch: pytest.MonkeyPatc
     assert (yara.after, yara.inherit_env) == (("file-info",), ("PATH", "LC_*"))
     assert yara.limits == Limits(memory=512 << 20, cpu_time=60, nofile=256)
     assert (yara.nice, yara.cpus) == (5, {0})
+    assert (file_info.execution, file_info.state, file_info.spare) == ("exclusive", "ephemeral", True)
+    assert (file_info.queue_size, file_info.retries, file_info.cancel_grace) == (5, Retries(lost=2, error=1), 1.0)
+    assert (yara.execution, yara.concurrency, yara.state, yara.scope) == ("parallel", 3, "scoped", ("file-info",))
 
 
 def test_what_is_not_said_has_its_default(write_tree: WriteTree) -> None:
     folder = write_tree({"plugins.toml": '[plugins.good]\npath = "good"\n'})
     manifest = load_manifest(folder / "plugins.toml")
     assert (manifest.domain, manifest.state_dir, manifest.stop_timeout) == (None, folder / ".malbox", 10.0)
+    assert (manifest.ledger, manifest.copy_samples) == (True, False)
     (spec,) = manifest.plugins
     assert (spec.start_timeout, spec.task_timeout, spec.stash_threshold) == (30.0, 300.0, 1 << 20)
     assert (spec.restart, spec.success_exit_codes, spec.no_restart_exit_codes) == ("no", {0}, frozenset())
     assert (spec.health_interval, spec.heartbeat, spec.after) == (30.0, None, ())
     assert (spec.env, spec.inherit_env, spec.limits, spec.nice, spec.cpus) == ({}, True, Limits(), 0, None)
+    assert (spec.execution, spec.concurrency, spec.state, spec.spare) == ("sequential", 1, "persistent", False)
+    assert (spec.queue_size, spec.retries, spec.cancel_grace) == (1000, Retries(lost=1, error=0), 5.0)
 
 
 def test_the_manifest_decides_over_plugin_toml(write_tree: WriteTree) -> None:
@@ -268,6 +290,10 @@ _names = st.sampled_from(
         "start_timeout",
         "task_timeout",
         "instances",
+        "concurrency",
+        "retries",
+        "task_types",
+        "ledger",
         "subscribe",
         "restart",
         "limits",
