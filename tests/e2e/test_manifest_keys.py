@@ -61,6 +61,29 @@ def test_what_a_named_plugin_comes_after_runs_too_and_gets_no_sample(place: Plac
     assert [record["plugin"] for record in done.of("accepted")] == ["echo"]
 
 
+def test_instances_are_processes_of_one_plugin_and_who_comes_after_it_waits_for_all(place: Place) -> None:
+    manifest = place.manifest(echo={"instances": 2}, raises={"after": ["echo"]})
+
+    with place.up(manifest, ready=["echo-1", "echo-2", "raises"]):
+        by_id = {row["id"]: row for row in place.status(manifest)["plugins"]}
+        waited = place.malbox("wait", "-f", manifest, "echo")
+        logs = place.malbox("logs", "-f", manifest, "echo")
+
+    assert list(by_id) == ["echo-1", "echo-2", "raises"]
+    assert len({row["pid"] for row in by_id.values()}) == 3
+    assert max(by_id["echo-1"]["ready_at"], by_id["echo-2"]["ready_at"]) <= by_id["raises"]["ready_at"]
+    assert waited.code == 0, waited
+    assert all(f"{name}: READY" in logs.out for name in ("echo-1", "echo-2"))
+    assert "raises" not in logs.out
+
+
+def test_an_instance_can_be_run_alone(place: Place) -> None:
+    manifest = place.manifest(echo={"instances": 3})
+
+    with place.up(manifest, "echo-2", ready=["echo-2"]):
+        assert [row["id"] for row in place.status(manifest)["plugins"]] == ["echo-2"]
+
+
 def test_a_circle_and_an_env_file_that_is_wrong_stop_up_before_anything_starts(place: Place) -> None:
     (place.folder / "p.env").write_text("A=1\nhunter2\n")
     manifest = place.manifest(echo={"after": ["raises"], "env_file": "p.env"}, raises={"after": ["echo"]})

@@ -52,15 +52,15 @@ def test_tasks_go_to_the_tables_and_each_process_is_of_one() -> None:
         (
             table("yara", "instances = 3") + table("yara-2"),
             (
-                "3: plugins.yara.instances: makes processes called yara-1 to yara-3, but there is a table [plugins.yara-2]"
-                " too; rename one of the two tables"
+                "3: plugins.yara.instances: makes processes called yara-1 to yara-3, but there is a table"
+                " [plugins.yara-2] too; rename one of the two tables"
             ),
         ),
         (
             table("yara-1", "instances = 2") + table("yara", "instances = 2"),
             (
-                "6: plugins.yara.instances: makes processes called yara-1 to yara-2, but there is a table [plugins.yara-1]"
-                " too; rename one of the two tables"
+                "6: plugins.yara.instances: makes processes called yara-1 to yara-2, but there is a table"
+                " [plugins.yara-1] too; rename one of the two tables"
             ),
         ),
         (
@@ -98,8 +98,8 @@ def test_tasks_go_to_the_tables_and_each_process_is_of_one() -> None:
         (
             table("a", "instances = 2", 'after = ["b"]') + table("b", "instances = 2", 'after = ["a"]'),
             (
-                "4: plugins.a.after[0]: goes round in a circle, in which none can be the first to start: a after b after a;"
-                " remove one of these"
+                "4: plugins.a.after[0]: goes round in a circle, in which none can be the first to start:"
+                " a after b after a; remove one of these"
             ),
         ),
     ],

@@ -77,8 +77,8 @@ def test_the_process_of_one_task_works_on_one_task(execution: str) -> None:
     assert spec_of(body).concurrency == 1
     assert notes_of(body.replace("2", "1")) == [
         (
-            f'plugins.toml:1: plugins.a: execution is "{execution}" and state is "ephemeral": each process has one task,'
-            " and there is one process at a time; instances says how many there may be"
+            f'plugins.toml:1: plugins.a: execution is "{execution}" and state is "ephemeral": each process has'
+            " one task, and there is one process at a time; instances says how many there may be"
         )
     ]
 
@@ -136,8 +136,8 @@ RETRIES = "an integer such as 1, or a table such as { lost = 1, error = 0 }"
             'execution = "parallel"\nstate = "ephemeral"\ninstances = 2\nconcurrency = 3',
             "concurrency",
             (
-                'is how many tasks a process works on at once, and with state = "ephemeral" each task has one of its own;'
-                " for so many at once write instances = 3 instead"
+                'is how many tasks a process works on at once, and with state = "ephemeral" each task has one'
+                " of its own; for so many at once write instances = 3 instead"
             ),
         ),
         (
@@ -264,8 +264,8 @@ def test_what_the_manifest_does_not_say_its_plugin_toml_does(
             ("b",),
             [
                 (
-                    "note: plugins.toml:1: plugins.a: the [scope] of its plugin.toml names 'bb', a plugin that the manifest"
-                    " does not have (did you mean 'b'?); without it, it has no effect"
+                    "note: plugins.toml:1: plugins.a: the [scope] of its plugin.toml names 'bb', a plugin that the"
+                    " manifest does not have (did you mean 'b'?); without it, it has no effect"
                 )
             ],
         ),
