@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from plugin_runtime.errors import PeerGone, ResultRefused, SupervisorGone, TaskCancelled
 from plugin_runtime.ports.base import IncomingRequest
 from plugin_runtime.wire.codec import Frame
-from plugin_runtime.wire.names import RESPONSE_WINDOW
+from plugin_runtime.wire.names import RESPONSE_WINDOW, credit_wake
 
 __all__ = ["TaskChannel"]
 
@@ -25,13 +25,18 @@ class TaskChannel:
         request: The task's way back.
         uses_credits: Whether each frame needs a credit; see `plugin_runtime.ports.base`.
         changed: What a handler that waits is woken through. It takes longer to make than the rest of a channel, and
-            tasks run one after the other, so that they can share one.
+            tasks that run one after the other can share one.
+
+    Attributes:
+        task_id: The task.
+        credit_id: The event id of its credits.
     """
 
     def __init__(
         self, request: IncomingRequest, *, uses_credits: bool, changed: threading.Condition | None = None
     ) -> None:
         self.task_id: int = request.header.task_id
+        self.credit_id = credit_wake(self.task_id)
         self._request = request
         self._uses_credits = uses_credits
         self._changed = changed or threading.Condition(threading.Lock())
@@ -40,6 +45,7 @@ class TaskChannel:
         self._cancelled = False
         self._noticed = False
         self._gone = False
+        self._tell: Callable[[], None] | None = None
         self._last_frame_by: float | None = None
         self._ended = False
         self._closed = False
@@ -89,15 +95,32 @@ class TaskChannel:
                 room as long as the supervisor waits for it.
         """
         with self._changed:
+            tell = None if self.cancelled else self._tell
             self._cancelled = True
             self._last_frame_by = last_frame_by
             self._changed.notify_all()
+        if tell is not None:
+            tell()
 
     def lose_supervisor(self) -> None:
         """Tell the handler that nobody is there any more: what it sends from now on raises `SupervisorGone`."""
         with self._changed:
+            tell = None if self.cancelled else self._tell
             self._gone = True
             self._changed.notify_all()
+        if tell is not None:
+            tell()
+
+    def when_asked_to_end(self, tell: Callable[[], None] | None) -> None:
+        """Have `tell` called once the task is asked to end, at once where it was; once only, on whatever thread.
+
+        None: it is not to be called any more.
+        """
+        with self._changed:
+            self._tell = tell
+            is_late = self.cancelled
+        if is_late and tell is not None:
+            tell()
 
     def check(self) -> None:
         """Return if the task may go on.

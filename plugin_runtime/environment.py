@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from plugin_runtime.errors import EnvironmentProblem
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
-from plugin_runtime.wire.names import BEAT_SLOTS, is_plugin_id
+from plugin_runtime.wire.names import BEAT_SLOTS, CREDIT_SLOTS, is_plugin_id
 
 __all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "SET_BY_SUPERVISOR", "PluginEnvironment"]
 
@@ -28,12 +28,13 @@ CONFIG = "MALBOX_CONFIG"
 FILE_REF_THRESHOLD = "MALBOX_FILE_REF_THRESHOLD"
 ICEORYX2 = "MALBOX_ICEORYX2"
 HEARTBEAT = "MALBOX_HEARTBEAT"
+CONCURRENCY = "MALBOX_CONCURRENCY"
 VERBOSE = "MALBOX_VERBOSE"
 
 SET_BY_SUPERVISOR = frozenset(
     {
         *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
-        *(ICEORYX2, HEARTBEAT, VERBOSE),
+        *(ICEORYX2, HEARTBEAT, CONCURRENCY, VERBOSE),
     }
 )
 """What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""
@@ -61,6 +62,7 @@ class PluginEnvironment:
         iceoryx2: The release of iceoryx2 that the supervisor loaded; empty where that is not known.
         heartbeat: Seconds between two heartbeats of the loop; None where nobody asks for them.
         heartbeat_slot: Which slot's heartbeats they are.
+        concurrency: How many tasks it is sent at once.
         verbose: Whether iceoryx2's own log lines are wanted.
     """
 
@@ -73,6 +75,7 @@ class PluginEnvironment:
     iceoryx2: str = ""
     heartbeat: float | None = None
     heartbeat_slot: int = 0
+    concurrency: int = 1
     verbose: bool = False
 
     @property
@@ -108,6 +111,7 @@ class PluginEnvironment:
             iceoryx2=environ.get(ICEORYX2, ""),
             heartbeat=heartbeat,
             heartbeat_slot=heartbeat_slot,
+            concurrency=_number(environ, CONCURRENCY, 1, least=1, most=CREDIT_SLOTS),
             verbose=environ.get(VERBOSE) == "1",
         )
 
@@ -129,18 +133,24 @@ class PluginEnvironment:
             variables[ICEORYX2] = self.iceoryx2
         if self.heartbeat is not None:
             variables[HEARTBEAT] = f"{self.heartbeat!r} {self.heartbeat_slot}"
+        if self.concurrency != 1:
+            variables[CONCURRENCY] = str(self.concurrency)
         if self.verbose:
             variables[VERBOSE] = "1"
         return variables
 
 
-def _number(environ: Mapping[str, str], key: str, default: int | None = None, least: int = 0) -> int:
+def _number(
+    environ: Mapping[str, str], key: str, default: int | None = None, *, least: int = 0, most: int | None = None
+) -> int:
     text = environ.get(key, "")
     if not text and default is not None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < MAX_DIGITS and int(text) >= least):
-        raise EnvironmentProblem(f"{key}={reprlib.repr(text)} is not a number from {least} up")
-    return int(text)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else -1
+    if number < least or (most is not None and number > most):
+        to = "up" if most is None else f"to {most}"
+        raise EnvironmentProblem(f"{key}={reprlib.repr(text)} is not a number from {least} {to}")
+    return number
 
 
 def _heartbeat(environ: Mapping[str, str]) -> tuple[float | None, int]:

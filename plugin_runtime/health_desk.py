@@ -3,7 +3,7 @@
 import threading
 
 from plugin_runtime.errors import MalboxError, PeerGone
-from plugin_runtime.handlers import HandlerThread, describe, last_line, report_to_stderr
+from plugin_runtime.handlers import Handlers, describe, last_line, report_to_stderr
 from plugin_runtime.health import HealthStatus
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.ports.base import IncomingRequest
@@ -16,14 +16,14 @@ __all__ = ["HealthDesk"]
 class HealthDesk:
     """The questions that wait for an answer. One check answers all of them, those too that come while it runs.
 
-    The loop's thread takes questions in, the handlers' thread answers them.
+    The loop's thread takes questions in, the thread on which handlers run in order answers them.
 
     Args:
         plugin: Whose `health_check` to run.
-        handlers: The thread that it is run on, and that `answer` is called on.
+        handlers: The threads that it is run on.
     """
 
-    def __init__(self, plugin: Plugin, handlers: HandlerThread) -> None:
+    def __init__(self, plugin: Plugin, handlers: Handlers) -> None:
         self._plugin = plugin
         self._handlers = handlers
         self._lock = threading.Lock()

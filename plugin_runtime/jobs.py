@@ -1,4 +1,4 @@
-"""What the handlers' thread runs: each of the plugin's handlers, with what becomes of its author's exceptions."""
+"""What the handlers' threads run: each of the plugin's handlers, with what becomes of its author's exceptions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from plugin_runtime.channel import TaskChannel
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.errors import TransportError
 from plugin_runtime.event import Event
-from plugin_runtime.handlers import HandlerThread, describe, report_to_stderr
+from plugin_runtime.handlers import Handlers, describe, report_to_stderr
 from plugin_runtime.lifecycle import LifecycleEvent
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.task_runner import TaskRunner
@@ -28,7 +28,7 @@ class PluginJobs:
 
     Args:
         plugin: Whose handlers to run.
-        handlers: The thread that runs them, and all of this.
+        handlers: The threads that run them, and all of this.
         environment: What the process was told.
         publish: Sends an event of the plugin.
         tell: Tells the loop.
@@ -37,7 +37,7 @@ class PluginJobs:
     def __init__(
         self,
         plugin: Plugin,
-        handlers: HandlerThread,
+        handlers: Handlers,
         environment: PluginEnvironment,
         publish: Callable[[EventMessage], None],
         tell: Callable[[LifecycleEvent | Fatal], None],
@@ -56,8 +56,9 @@ class PluginJobs:
         self._tell(LifecycleEvent.STARTED if self._was_started else LifecycleEvent.START_FAILED)
 
     def stop(self) -> None:
-        """Run `on_stop`, if `on_start` went well."""
+        """Run `on_stop`, if `on_start` went well, once every task has ended."""
         if self._was_started:
+            self._handlers.wait_for_tasks()
             self._call("on_stop", self._plugin.on_stop)
             self._tell(LifecycleEvent.STOPPED)
 

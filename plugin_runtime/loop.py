@@ -10,7 +10,7 @@ from plugin_runtime.channel import TaskChannel
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.errors import MalboxError, ProtocolError
 from plugin_runtime.event import Event
-from plugin_runtime.handlers import HandlerThread, report_to_stderr
+from plugin_runtime.handlers import Handlers, HandlerThread, report_to_stderr
 from plugin_runtime.health_desk import HealthDesk, reply
 from plugin_runtime.jobs import Fatal, PluginJobs
 from plugin_runtime.lifecycle import LifecycleEvent, LifecycleState, next_state
@@ -27,7 +27,7 @@ from plugin_runtime.wire.messages import (
     HealthAnswer,
     Hello,
 )
-from plugin_runtime.wire.names import PluginWake, credit_wake
+from plugin_runtime.wire.names import PluginWake
 
 __all__ = ["Outside", "PluginLoop"]
 
@@ -75,18 +75,20 @@ class PluginLoop:
         self._environment = environment
         self._hello = hello
         self._state = LifecycleState.STARTING
-        self._handlers = HandlerThread()
+        self._handlers = _handlers_for(environment.concurrency)
         self._inbox: Mailbox[LifecycleEvent | Fatal] = Mailbox()
         self._jobs = PluginJobs(plugin, self._handlers, environment, self._publish, self._inbox.put)
         self._health = HealthDesk(plugin, self._handlers)
         self._channels: dict[int, TaskChannel] = {}
-        self._changed = threading.Condition(threading.Lock())
+        self._runs_many = environment.concurrency > 1
+        self._changed = None if self._runs_many else threading.Condition(threading.Lock())
         self._early_events: list[Event] = []
-        self._to_submit: list[Callable[[], None]] = []
+        self._to_submit: list[tuple[Callable[[Callable[[], None]], None], Callable[[], None]]] = []
         self._safety_net = OWN_SAFETY_NET_SECONDS if environment.supervisor_knows_extensions else SAFETY_NET_SECONDS
         self._beat_at: float | None = None
         self._give_up_at: float | None = None
         self._failed = False
+        self._stop_rang = False
 
     @property
     def state(self) -> LifecycleState:
@@ -136,7 +138,7 @@ class PluginLoop:
         if first:
             for channel in self._channels.values():
                 channel.cancel(last_frame_by=time.monotonic() + LAST_FRAME_SECONDS)
-            self._to_submit.append(self._jobs.stop)
+            self._submit(self._jobs.stop)
 
     def _wait_time(self) -> float:
         due = [at for at in (self._give_up_at, self._beat_at) if at is not None]
@@ -157,15 +159,20 @@ class PluginLoop:
                 self._take_event(decode_event(received.header, received.payload))
             except ProtocolError as error:
                 report_to_stderr(f"skipped an event of the supervisor: {error}")
-        if STOP in wakes:
+        if STOP in wakes or self._stop_rang:
+            self._stop_rang = False
             self.ask_stop()
         return bool(wakes)
 
     def _submit_jobs(self) -> None:
         """Hand on what the turn brought; the last of a turn, so that the handlers' thread finds Python's lock free."""
-        for job in self._to_submit:
-            self._handlers.submit(job)
+        for submit, job in self._to_submit:
+            submit(job)
         self._to_submit.clear()
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        """Have a job run in order, from the end of this turn on."""
+        self._to_submit.append((self._handlers.submit, job))
 
     def _beat(self, due_at: float) -> None:
         """Show the supervisor that this thread is alive, where that is due again."""
@@ -183,7 +190,7 @@ class PluginLoop:
 
     def _give_credits(self, wakes: Mapping[int, int]) -> None:
         for channel in self._channels.values():
-            if given := wakes.get(credit_wake(channel.task_id)):
+            if given := wakes.get(channel.credit_id):
                 channel.give(given)
 
     def _read_inbox(self) -> None:
@@ -204,7 +211,8 @@ class PluginLoop:
         self._publish(EventMessage(EventKind.PLUGIN_STARTED, payload=greeting))
         if environment.heartbeat is not None:
             self._beat_at = time.monotonic()
-        self._to_submit += [partial(self._jobs.run_event, event) for event in self._early_events]
+        for event in self._early_events:
+            self._submit(partial(self._jobs.run_event, event))
         self._early_events.clear()
 
     def _publish(self, message: EventMessage) -> None:
@@ -234,17 +242,30 @@ class PluginLoop:
         elif running is not None and not running.ended:
             self._refuse(request, f"task {task_id} is running already")
         else:
+            if self._runs_many:
+                self._take_late_credits()
             channel = TaskChannel(request, uses_credits=self._ports.uses_credits, changed=self._changed)
             # Those that are over go here and not when they are, because this thread alone changes the table.
             self._channels = {number: other for number, other in self._channels.items() if not other.closed}
             self._channels[task_id] = channel
-            self._to_submit.append(partial(self._jobs.run_task, execute, channel))
+            self._to_submit.append((self._handlers.submit_task, partial(self._jobs.run_task, execute, channel)))
+
+    def _take_late_credits(self) -> None:
+        """Take the credits of earlier tasks before there is a new one, whose event id may be that of one of them.
+
+        They were all rung before it was sent, and its own are not until it has sent something. What else rings
+        meanwhile rings for what is drained after this.
+        """
+        wakes = self._ports.take_wakes()
+        if wakes:
+            self._give_credits(wakes)
+            self._stop_rang |= STOP in wakes
 
     def _take_question(self, request: IncomingRequest) -> None:
         if self._state is not LifecycleState.READY:
             reply(request, HealthAnswer("unhealthy", STOPPING))
         elif self._health.take(request):
-            self._to_submit.append(self._health.answer)
+            self._submit(self._health.answer)
 
     def _refuse(self, request: IncomingRequest, reason: str) -> None:
         try:
@@ -262,7 +283,7 @@ class PluginLoop:
         if self._state is LifecycleState.STARTING:
             self._early_events.append(event)
         elif self._state is LifecycleState.READY:
-            self._to_submit.append(partial(self._jobs.run_event, event))
+            self._submit(partial(self._jobs.run_event, event))
 
     def _lose_supervisor(self) -> None:
         report_to_stderr(f"the supervisor (process {self._environment.supervisor_pid}) is gone; the plugin ends")
@@ -273,3 +294,11 @@ class PluginLoop:
 
     def _move(self, event: LifecycleEvent) -> None:
         self._state = next_state(self._state, event)
+
+
+def _handlers_for(concurrency: int) -> Handlers:
+    if concurrency == 1:
+        return HandlerThread()
+    from plugin_runtime.parallel import ParallelHandlers
+
+    return ParallelHandlers(concurrency)

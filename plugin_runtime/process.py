@@ -23,7 +23,7 @@ from plugin_runtime.wire.messages import Hello
 
 __all__ = ["run"]
 
-EXTENSIONS = frozenset({"credits", "cancel", "warnings", "stop", "health", "heartbeat"})
+EXTENSIONS = frozenset({"credits", "cancel", "warnings", "stop", "health", "heartbeat", "parallel"})
 EXIT_USAGE = 2
 EXIT_OTHER_RELEASE = os.EX_CONFIG
 """The exit code, 78, of a plugin that cannot talk to its supervisor because their releases of iceoryx2 differ."""
@@ -106,7 +106,12 @@ def _open_ports(environment: PluginEnvironment, release: str) -> PluginPorts:
 
     uses_credits = environment.supervisor_knows_extensions
     try:
-        return IceoryxPluginPorts(environment.domain, environment.plugin_id, uses_credits=uses_credits)
+        return IceoryxPluginPorts(
+            environment.domain,
+            environment.plugin_id,
+            uses_credits=uses_credits,
+            concurrency=environment.concurrency,
+        )
     except VersionMismatch as error:
         if environment.iceoryx2 and environment.iceoryx2 == release:
             raise TransportError(f"{error}; it is no other release: both use {release}") from error

@@ -1,4 +1,4 @@
-"""Runs one task on the handlers' thread: from the request to the frame and the event that end it."""
+"""Runs one task on a thread of the handlers: from the request to the frame and the event that end it."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from plugin_runtime.channel import TaskChannel
 from plugin_runtime.context import Context, Publisher
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.errors import SupervisorGone, TaskCancelled
-from plugin_runtime.handlers import HandlerThread, describe, report_to_stderr
+from plugin_runtime.handlers import Handlers, describe, report_to_stderr
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.validity import Validity
 from plugin_runtime.wire.codec import Frame, error_frame, final_frame
@@ -18,11 +18,11 @@ CANCELLED_MESSAGE = "the task was cancelled"
 
 
 class TaskRunner:
-    """Runs tasks, one at a time.
+    """Runs tasks, each on the thread that calls `run`.
 
     Args:
         plugin: Whose `on_task` to run.
-        handlers: The thread that it is run on, and that `run` is called on.
+        handlers: The threads that it is run on.
         environment: What the process was told.
         publisher: What an author's context publishes and warns through.
         publish: Sends the event that says how a task ended.
@@ -31,7 +31,7 @@ class TaskRunner:
     def __init__(
         self,
         plugin: Plugin,
-        handlers: HandlerThread,
+        handlers: Handlers,
         environment: PluginEnvironment,
         publisher: Publisher,
         publish: Callable[[EventMessage], None],
@@ -77,7 +77,7 @@ class TaskRunner:
                 file_ref_threshold=self._file_ref_threshold,
                 warnings_travel=self._extensions,
             )
-            self._handlers.call(self._plugin.on_task, context)
+            self._handlers.call_task(channel, self._plugin.on_task, context)
         except SupervisorGone:
             return None, EventKind.TASK_CANCELED
         except BaseException as error:  # noqa: BLE001 - an author's exception, whatever it is

@@ -158,6 +158,7 @@ def open_session(
                 iceoryx2=release,
                 heartbeat=spec.heartbeat,
                 heartbeat_slot=0 if spec.heartbeat is None else slots.take(spec.id),
+                concurrency=spec.concurrency,
                 verbose=verbose,
             ).variables()
 

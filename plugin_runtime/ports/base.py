@@ -189,8 +189,13 @@ class SupervisorPorts(Ports):
     """The supervisor's end, for all plugins."""
 
     @abstractmethod
-    def add_plugin(self, plugin_id: str) -> None:
+    def add_plugin(self, plugin_id: str, concurrency: int = 1) -> None:
         """Make and hold every service of a plugin, so that it finds them whole when it starts.
+
+        Args:
+            plugin_id: The plugin.
+            concurrency: How many tasks it is sent at once. Beside each there is room for the request to cancel it, and
+                for a question after the plugin's health.
 
         Raises:
             SharedMemoryFull: There is no room for them on this machine.

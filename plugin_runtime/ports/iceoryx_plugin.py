@@ -12,7 +12,6 @@ from plugin_runtime.ports.base import SEND_PATIENCE_SECONDS, IncomingRequest, Pl
 from plugin_runtime.ports.domain import Domain
 from plugin_runtime.ports.iceoryx import (
     EVENT_SLICE,
-    ROOM_FOR_PLUGIN,
     Bell,
     IceoryxPorts,
     copy_event,
@@ -24,7 +23,7 @@ from plugin_runtime.ports.iceoryx import (
     translation,
     write_header,
 )
-from plugin_runtime.ports.iceoryx_services import Services
+from plugin_runtime.ports.iceoryx_services import Services, responses_at_once, room_for_plugin
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
 from plugin_runtime.wire.names import CHUNK_SIZE, DaemonWake, beat_wake
@@ -108,6 +107,7 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
         domain: Where the supervisor's services are.
         plugin_id: Whose ports to open.
         uses_credits: Whether the supervisor gives credits for responses; otherwise sending blocks.
+        concurrency: How many tasks the supervisor sends at once.
 
     Attributes:
         lock: Held by whoever sends, and while the ports are closed.
@@ -121,8 +121,8 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
         TransportError: They could not be opened; another living process may hold them.
     """
 
-    def __init__(self, domain: Domain, plugin_id: str, *, uses_credits: bool) -> None:
-        require_shared_memory(ROOM_FOR_PLUGIN)
+    def __init__(self, domain: Domain, plugin_id: str, *, uses_credits: bool, concurrency: int = 1) -> None:
+        require_shared_memory(room_for_plugin(concurrency))
         self.lock = threading.Lock()
         self.requests: set[IceoryxRequest] = set()
         self.alarm = None if uses_credits else Alarm(SEND_PATIENCE_SECONDS)
@@ -131,14 +131,18 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
             iox.BackpressureStrategy.DiscardData if uses_credits else iox.BackpressureStrategy.RetryUntilDelivered
         )
         with translated(f"serve the tasks of plugin {plugin_id}"):
-            self._server = (
-                services.tasks(plugin_id)
+            server = (
+                services.tasks(plugin_id, concurrency)
                 .server_builder()
                 .initial_max_slice_len(CHUNK_SIZE)
                 .allocation_strategy(iox.AllocationStrategy.PowerOfTwo)
                 .backpressure_strategy(strategy)
-                .create()
             )
+            if concurrency > 1:
+                # What iceoryx2 would provide for is five times as much, and it writes to all that it notes of it.
+                server = server.max_loaned_responses_per_request(1)
+                server = server.override_response_preallocation(responses_at_once(concurrency))
+            self._server = server.create()
         with translated(f"open the event channels of plugin {plugin_id}"):
             self._publisher = (
                 services.plugin_events(plugin_id)

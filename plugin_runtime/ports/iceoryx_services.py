@@ -6,7 +6,7 @@ from typing import Any
 import iceoryx2 as iox
 
 from plugin_runtime.ports.domain import Domain
-from plugin_runtime.ports.iceoryx import translated
+from plugin_runtime.ports.iceoryx import ROOM_FOR_PLUGIN, translated
 from plugin_runtime.wire.headers import EventHeader, ResultHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.names import (
     DAEMON_EVENTS_SERVICE,
@@ -19,7 +19,7 @@ from plugin_runtime.wire.names import (
     tasks_service,
 )
 
-__all__ = ["MAX_SUBSCRIBERS", "Services"]
+__all__ = ["MAX_SUBSCRIBERS", "Services", "responses_at_once", "room_for_plugin"]
 
 MAX_SUBSCRIBERS = MAX_PLUGINS
 RESULT_BUFFER = 16
@@ -28,7 +28,28 @@ DAEMON_NOTIFIERS = 140
 DAEMON_LISTENERS = 2
 MAX_NODES = 140
 """Processes that may have a channel or an event service open; iceoryx2's own limits are 20 and 36, one of them ours."""
+SPARE_RESPONSES = 16
+"""Responses that are no task's: answers after the plugin's health, refusals, and what a race left unread."""
+BYTES_FOR_RESPONSE = 640
+"""Bytes that iceoryx2 notes, for each request that can be open, of each response that there can be."""
 U8_SLICE = iox.Slice[ctypes.c_uint8]
+
+
+def requests_at_once(concurrency: int) -> int:
+    """Return how many requests a plugin with so many tasks may have open: those, a cancel of each, and two more."""
+    return 2 * concurrency + 2
+
+
+def responses_at_once(concurrency: int) -> int:
+    """Return how many responses of so many tasks there are at once: the windows, and what is read and written now."""
+    return concurrency * (RESPONSE_WINDOW + 2) + SPARE_RESPONSES
+
+
+def room_for_plugin(concurrency: int) -> int:
+    """Return the bytes of shared memory that a plugin with so many tasks at once takes before it has said anything."""
+    if concurrency == 1:
+        return ROOM_FOR_PLUGIN
+    return ROOM_FOR_PLUGIN + requests_at_once(concurrency) * responses_at_once(concurrency) * BYTES_FOR_RESPONSE
 
 
 class Services:
@@ -55,8 +76,8 @@ class Services:
                 .create(iox.ServiceType.Ipc)
             )
 
-    def tasks(self, plugin_id: str) -> Any:  # noqa: ANN401 - iceoryx2 has no types
-        """Open the request-response service of a plugin's tasks."""
+    def tasks(self, plugin_id: str, concurrency: int = 1) -> Any:  # noqa: ANN401 - iceoryx2 has no types
+        """Open the request-response service of a plugin's tasks, with room for so many of them at once."""
         name = tasks_service(plugin_id)
         builder = (
             self._builder(name)
@@ -68,6 +89,8 @@ class Services:
             .max_response_buffer_size(RESPONSE_WINDOW)
             .enable_safe_overflow_for_responses(False)
         )
+        if concurrency > 1:  # otherwise iceoryx2's own four do, and whoever made the service need not have said so
+            builder = builder.max_active_requests_per_client(requests_at_once(concurrency))
         return _opened(builder, name)
 
     def results(self, plugin_id: str) -> Any:  # noqa: ANN401 - iceoryx2 has no types

@@ -23,7 +23,7 @@ from plugin_runtime.ports.iceoryx import (
     write_header,
 )
 from plugin_runtime.ports.iceoryx_cleaning import clean_up_after
-from plugin_runtime.ports.iceoryx_services import MAX_SUBSCRIBERS, Services
+from plugin_runtime.ports.iceoryx_services import MAX_SUBSCRIBERS, Services, room_for_plugin
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.names import PluginWake, credit_wake
 
@@ -89,12 +89,17 @@ class IceoryxResponses(ResponseStream):
 
 @dataclass(slots=True)
 class PluginEnd:
-    """What the supervisor holds of one plugin: its services, so that they are whole for it, and the ports on them."""
+    """What the supervisor holds of one plugin: its services, so that they are whole for it, and the ports on them.
+
+    Attributes:
+        room: Bytes of shared memory that it takes before it has said anything.
+    """
 
     client: Any
     subscriber: Any
     bell: Bell
     held_services: tuple[Any, ...]
+    room: int
     streams: set[IceoryxResponses] = field(default_factory=set)
 
     def close(self) -> None:
@@ -134,15 +139,16 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
         self._plugins: dict[str, PluginEnd] = {}
         super().__init__(services.daemon_notify())
 
-    def add_plugin(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
+    def add_plugin(self, plugin_id: str, concurrency: int = 1) -> None:  # noqa: D102 - said in the interface
         services = self._open_services()
         if len(self._plugins) == MAX_SUBSCRIBERS:
             raise TransportError(
                 f"cannot add plugin {plugin_id}: the protocol allows {MAX_SUBSCRIBERS} plugins at once; run fewer"
             )
         # Those that were added before have most likely not taken theirs yet: their processes are still to be started.
-        require_shared_memory(ROOM_FOR_PLUGIN * (len(self._plugins) + 1))
-        tasks, events = services.tasks(plugin_id), services.plugin_events(plugin_id)
+        room = room_for_plugin(concurrency)
+        require_shared_memory(sum((end.room for end in self._plugins.values()), room))
+        tasks, events = services.tasks(plugin_id, concurrency), services.plugin_events(plugin_id)
         results, notify = services.results(plugin_id), services.plugin_notify(plugin_id)
         with translated(f"open the ports of plugin {plugin_id}"):
             client = (
@@ -152,7 +158,7 @@ class IceoryxSupervisorPorts(IceoryxPorts, SupervisorPorts):
                 .create()
             )
             subscriber = events.subscriber_builder().create()
-        self._plugins[plugin_id] = PluginEnd(client, subscriber, Bell(notify), (tasks, events, results, notify))
+        self._plugins[plugin_id] = PluginEnd(client, subscriber, Bell(notify), (tasks, events, results, notify), room)
 
     def remove_plugin(self, plugin_id: str) -> None:  # noqa: D102 - said in the interface
         self._end_of(plugin_id).close()

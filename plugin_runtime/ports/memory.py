@@ -337,7 +337,7 @@ class MemorySupervisorPorts(MemoryPorts, SupervisorPorts):
         self._exchange = exchange
         self._plugins: dict[str, PluginSide] = {}
 
-    def add_plugin(self, plugin_id: str) -> None:
+    def add_plugin(self, plugin_id: str, concurrency: int = 1) -> None:  # noqa: ARG002 - memory has room for any
         self._require_open()
         self._plugins[plugin_id] = self._exchange.sides.setdefault(plugin_id, PluginSide())
 

@@ -20,8 +20,8 @@ def make_rig(request: pytest.FixtureRequest) -> Iterator[Callable[..., Rig]]:
     """What makes both ends of one implementation; they are closed after the test."""
     with ExitStack() as stack:
 
-        def make(*, uses_credits: bool = True) -> Rig:
-            rig: Rig = request.param(stack, uses_credits=uses_credits)
+        def make(*, uses_credits: bool = True, concurrency: int = 1) -> Rig:
+            rig: Rig = request.param(stack, uses_credits=uses_credits, concurrency=concurrency)
             return rig
 
         yield make

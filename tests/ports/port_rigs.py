@@ -54,20 +54,21 @@ def received(stream: ResponseStream) -> tuple[int, int, bytes]:
     return answer.header.task_id, answer.header.chunk_index, bytes(answer.payload)
 
 
-def memory_rig(stack: ExitStack, *, uses_credits: bool) -> Rig:
+def memory_rig(stack: ExitStack, *, uses_credits: bool, concurrency: int = 1) -> Rig:
     exchange = MemoryExchange(uses_credits=uses_credits)
     supervisor = stack.enter_context(exchange.supervisor())
-    supervisor.add_plugin(ID)
+    supervisor.add_plugin(ID, concurrency)
     return Rig("memory", supervisor, lambda: stack.enter_context(exchange.plugin(ID)))
 
 
-def iceoryx_rig(stack: ExitStack, *, uses_credits: bool) -> Rig:
+def iceoryx_rig(stack: ExitStack, *, uses_credits: bool, concurrency: int = 1) -> Rig:
     domain = stack.enter_context(fresh_domain())
     supervisor = stack.enter_context(IceoryxSupervisorPorts(domain))
-    supervisor.add_plugin(ID)
+    supervisor.add_plugin(ID, concurrency)
 
     def open_plugin() -> PluginPorts:
-        return stack.enter_context(IceoryxPluginPorts(domain, ID, uses_credits=uses_credits))
+        ports = IceoryxPluginPorts(domain, ID, uses_credits=uses_credits, concurrency=concurrency)
+        return stack.enter_context(ports)
 
     return Rig("iceoryx", supervisor, open_plugin)
 

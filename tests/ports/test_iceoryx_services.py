@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from plugin_runtime.errors import PeerGone, TransportError, VersionMismatch
 from plugin_runtime.ports.domain import Domain
 from plugin_runtime.ports.iceoryx import translated
 from plugin_runtime.ports.iceoryx_plugin import IceoryxPluginPorts
-from plugin_runtime.ports.iceoryx_services import Services
+from plugin_runtime.ports.iceoryx_services import Services, room_for_plugin
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
 from plugin_runtime.wire.headers import TaskRequestHeader
 
@@ -115,6 +116,33 @@ def test_a_supervisor_has_as_many_plugins_as_can_listen_to_it(domain: Domain) ->
             supervisor.add_plugin(f"plugin-{number}")
         with pytest.raises(TransportError, match="plugin-65: the protocol allows 65 plugins at once"):
             supervisor.add_plugin("plugin-65")
+
+
+@pytest.mark.parametrize(("concurrency", "requests"), [(1, 4), (2, 6), (32, 66)])
+def test_a_plugin_with_many_tasks_has_room_for_their_requests(domain: Domain, concurrency: int, requests: int) -> None:
+    with IceoryxSupervisorPorts(domain) as supervisor:
+        supervisor.add_plugin(ID, concurrency)
+        assert Services(domain).tasks(ID).static_config.max_active_requests_per_client == requests
+
+
+def test_a_plugin_that_knows_nothing_of_many_tasks_opens_their_services(domain: Domain) -> None:
+    with IceoryxSupervisorPorts(domain) as supervisor:
+        supervisor.add_plugin(ID, 32)
+        with IceoryxPluginPorts(domain, ID, uses_credits=False) as plugin:
+            streams = [supervisor.send_request(ID, TaskRequestHeader(number, 0), b"") for number in range(32)]
+            received = [plugin.receive_request() for _ in streams]
+            assert [request.header.task_id for request in received if request] == list(range(32))
+
+
+def test_what_a_plugin_with_many_tasks_takes_of_shared_memory_was_asked_for_before(domain: Domain) -> None:
+    def touched() -> int:
+        return sum(path.stat().st_blocks * 512 for path in Path("/dev/shm").glob(f"{domain.prefix}*"))
+
+    with IceoryxSupervisorPorts(domain) as supervisor:
+        before = touched()
+        supervisor.add_plugin(ID, 32)
+        with IceoryxPluginPorts(domain, ID, uses_credits=True, concurrency=32):
+            assert touched() - before <= room_for_plugin(32) < 12 << 20
 
 
 def test_a_plugin_that_comes_first_makes_the_same_services(domain: Domain) -> None:

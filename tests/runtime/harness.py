@@ -259,6 +259,7 @@ def running(
     file_ref_threshold: int = 1 << 20,
     heartbeat: float | None = None,
     heartbeat_slot: int = 0,
+    concurrency: int = 1,
     wrap: Callable[[PluginPorts], PluginPorts] = lambda ports: ports,
 ) -> Iterator[Supervisor]:
     """A plugin's loop that runs; it is shut down in the end, if it has not ended before."""
@@ -269,10 +270,11 @@ def running(
         file_ref_threshold=file_ref_threshold,
         heartbeat=heartbeat,
         heartbeat_slot=heartbeat_slot,
+        concurrency=concurrency,
     )
     exchange, world = MemoryExchange(uses_credits=uses_credits), World()
     with exchange.supervisor() as supervisor_ports, exchange.plugin(ID) as plugin_ports:
-        supervisor_ports.add_plugin(ID)
+        supervisor_ports.add_plugin(ID, concurrency)
         loop = PluginLoop(plugin, wrap(plugin_ports), environment, HELLO)
         supervisor = Supervisor(loop, world, supervisor_ports, exchange)
         supervisor.start()

@@ -20,6 +20,7 @@ TOP = Path(__file__).parents[2]
 PLUGIN = Path(__file__).with_name("plugins") / "scripted.py"
 MISBEHAVING = TOP / "tests" / "e2e" / "plugins"
 RULES = {"rules": "strict"}
+MANY = 8
 
 
 @dataclass(slots=True)

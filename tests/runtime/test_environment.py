@@ -30,6 +30,7 @@ ENVIRONMENTS = (
         supervisor_pid=st.just(7),
         heartbeat=st.floats(0.01, 1e9, exclude_max=True),
         heartbeat_slot=st.integers(0, 119),
+        concurrency=st.integers(1, 64),
         verbose=st.booleans(),
     )
     | st.builds(PluginEnvironment, plugin_id=IDS)
@@ -68,6 +69,8 @@ FULL = PluginEnvironment(plugin_id="a", supervisor_pid=7, domain=Domain("/r", "p
         pytest.param({"MALBOX_HEARTBEAT": "10 120"}, "MALBOX_HEARTBEAT='10 120' is not", id="slot too large"),
         pytest.param({"MALBOX_HEARTBEAT": "10 -1"}, "MALBOX_HEARTBEAT='10 -1' is not", id="slot below 0"),
         pytest.param({"MALBOX_HEARTBEAT": "1" * 5000 + " 1"}, "MALBOX_HEARTBEAT=", id="heartbeat too long"),
+        pytest.param({"MALBOX_CONCURRENCY": "0"}, "MALBOX_CONCURRENCY='0' is not a number from 1 to 64", id="no task"),
+        pytest.param({"MALBOX_CONCURRENCY": "65"}, "MALBOX_CONCURRENCY='65' is not a number from 1", id="many tasks"),
         pytest.param({"MALBOX_DOMAIN_ROOT": None}, "MALBOX_DOMAIN_ROOT and MALBOX_DOMAIN_PREFIX: a", id="root"),
         pytest.param({"MALBOX_DOMAIN_ROOT": "/r" * 40}, "have 82 bytes together, at most 65", id="long root"),
         pytest.param({"MALBOX_CONFIG": "{"}, "MALBOX_CONFIG is not JSON: ", id="no json"),

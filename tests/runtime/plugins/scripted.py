@@ -59,6 +59,10 @@ class ScriptedPlugin(malbox.Plugin):
             time.sleep(0.001)
         ctx.raise_if_cancelled()
 
+    def crash(self, ctx: malbox.Context) -> None:
+        del ctx
+        os._exit(3)
+
     def leave_thread(self, ctx: malbox.Context) -> None:
         del ctx
         threading.Thread(target=time.sleep, args=(1000,)).start()
