@@ -137,7 +137,7 @@ def test_tasks_that_are_settled_are_not_remembered_for_ever(rig: Rig) -> None:
     assert len(rig.gate._last) <= MAX_SETTLED + 1
 
 
-def test_a_ledger_that_keeps_nothing_holds_nothing_up(rig: Rig) -> None:
+def test_a_ledger_that_keeps_nothing_holds_nothing_up() -> None:
     told: list[Record] = []
     ledger = NoLedger(lambda _: None)
     gate = LedgerGate(ledger, lambda _, record: told.append(record), lambda _: None)

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from malbox_cli.control.records import Outcome
+from malbox_cli.store.task_states import MOVES, TaskState
 from malbox_cli.supervisor.plugin_state import TABLE, PluginEvent, PluginState, next_plugin_state
-from malbox_cli.supervisor.tasks import MOVES, Task, TaskState
+from malbox_cli.supervisor.tasks import Attempt, Task
 
 S, E = PluginState, PluginEvent
 WITH_PROCESS = {S.STARTING, S.READY, S.DEGRADED, S.STOPPING}
@@ -84,7 +85,7 @@ def test_every_state_can_be_reached() -> None:
 
 
 def a_task(state: TaskState) -> Task:
-    return Task(1, 1, "p", "/s", {}, None, 0.0, state=state)
+    return Task(1, 1, "p", "1.0", "/s", {}, None, 0.0, state=state)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,8 @@ def test_a_task_that_was_asked_to_end_does_not_time_out_as_well() -> None:
     task = a_task(TaskState.RUNNING)
     assert task.times_out_at is None
     task.timeout, task.sent_at = 3.0, 10.0
+    assert task.times_out_at is None
+    task.attempt = Attempt()
     assert task.times_out_at == 13.0
-    task.ending = Outcome.CANCELED
+    task.attempt.ending = Outcome.CANCELED
     assert task.times_out_at is None
