@@ -316,7 +316,8 @@ class Lives:
                 plugin.comes_back = True
                 self._mark_to_stop(plugin, "stopped until there is a task for it", now)
         self.tell_those_whose_turn_it_is(now)
-        self.start_what_can(now)
+        if any(plugin.is_idle and is_wanted(plugin, self._desk.board) for plugin in self._plugins.values()):
+            self.start_what_can(now)
 
     # Time.
 

@@ -91,7 +91,7 @@ def _run(session: Session, exit_on: ExitOn | None) -> bool:
     reactor.handle(StartAsked())
     reactor.run_until(lambda: is_over() or _all_ready(session))
     if not machine.is_stopping:
-        send = shlex.join(["malbox", "send-task", "-f", str(session.manifest.path), machine.plugins[0].id])
+        send = shlex.join(["malbox", "send-task", "-f", str(session.manifest.path), machine.plugins[0].spec.pool])
         session.log.say("info", f"every plugin is READY; try `{send} SAMPLE`; Ctrl-C stops")
     reactor.run_until(is_over)
     reactor.settle()

@@ -115,7 +115,8 @@ class Service:
             if machine.is_stopping:
                 raise NoSuchPlugin("the supervisor is stopping")
             there = [plugin.id for plugin in machine.plugins if not plugin.leaves]
-            plugin_ids = matching(request.plugins, there)
+            groups = {plugin.id: plugin.spec.group for plugin in machine.plugins}
+            plugin_ids = matching(request.plugins, there, groups)
         except NoSuchPlugin as error:
             self._server.send(client, encode(Denied(str(error))))
             return

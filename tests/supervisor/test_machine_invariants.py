@@ -10,19 +10,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from malbox_cli.control.records import Accepted, Ended, Refused
-from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.manifest.specs import PluginSpec, Retries
+from malbox_cli.store.task_states import TaskState
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import (
     Abandon,
     Action,
     Adopt,
     Changed,
+    CheckSamples,
     CleanUp,
     CloseTask,
     Emit,
     Forget,
     Grant,
     ReadSample,
+    ReserveIds,
     SendTask,
     Spawn,
     StoreFile,
@@ -31,11 +34,31 @@ from malbox_cli.supervisor.actions import (
 from malbox_cli.supervisor.plugin_state import TABLE, PluginState
 from plugin_runtime.wire.messages import DataFormat, Piece, ResponseKind
 
-PLUGINS = ("a", "b", "d")
-A = spec("a", task_timeout=20.0, restart="on-failure", heartbeat=2.0)
-B = spec("b", start_timeout=4.0, task_timeout=None, after=("a",), health_interval=5.0)
-D = spec("d", after=("b",), restart="always", no_restart_exit_codes=frozenset({1}))
-MANIFESTS = st.sampled_from([(A, B, D), (A, B), (B, D), (D, A), (replace(A, restart="no"), B, D)])
+A = spec(
+    "a",
+    task_timeout=20.0,
+    restart="on-failure",
+    heartbeat=2.0,
+    execution="parallel",
+    concurrency=3,
+    retries=Retries(lost=2, error=1),
+)
+B = spec("b", start_timeout=4.0, task_timeout=None, after=("a",), health_interval=5.0, queue_size=2)
+D = spec("d", after=("b",), restart="always", no_restart_exit_codes=frozenset({1}), execution="exclusive")
+I1, I2 = (spec(f"i-{number}", group="i", restart="always", cancel_grace=0.5) for number in (1, 2))
+E1, E2 = (spec(f"e-{number}", group="e", state="ephemeral") for number in (1, 2))
+S = spec("s", state="scoped", scope=("a",), restart="on-failure")
+SETS = (
+    (A, B, D),
+    (A, I1, I2, E1, E2),
+    (D, A, S, I1),
+    (E1, E2, D),
+    (replace(A, restart="no"), B, replace(E1, spare=True), replace(E2, spare=True)),
+    (replace(B, state="ephemeral"), A, replace(S, state="persistent"), D),
+)
+PLUGINS = ("a", "b", "d", "i-1", "i-2", "e-1", "e-2", "s")
+POOLS = ("a", "b", "d", "i", "e", "s")
+MANIFESTS = st.sampled_from(SETS)
 NEXT = {state: {after for (before, _), after in TABLE.items() if before is state} for state in PluginState}
 WHOLE, FIRST, MIDDLE, LAST = (True, True), (True, False), (False, False), (False, True)
 JSON_DATA = st.sampled_from([b"1", b'{"progress": 0.5}', b'{"progress": 1, "warning": "w"}', b"{", b"", b"\xff", b"/f"])
@@ -46,18 +69,20 @@ class World(RuleBasedStateMachine):
 
     tasks = Bundle("tasks")
 
-    @initialize()
-    def begin(self) -> None:
-        self.history = History(A, B, D, stop_timeout=6.0)
+    @initialize(specs=st.sampled_from(SETS), keeps_tasks=st.sampled_from([True, True, False]))
+    def begin(self, specs: tuple[PluginSpec, ...], *, keeps_tasks: bool) -> None:
+        self.history = History(*specs, stop_timeout=6.0, keeps_tasks=keeps_tasks)
         self.spawning: set[str] = set()
         self.alive: set[str] = set()
-        self.adopted = set(PLUGINS)
+        self.adopted = {spec.id for spec in specs}
         self.open: dict[int, str] = {}
         self.reading: list[int] = []
         self.disk: deque[tuple[int, str]] = deque()
         self.accepted: set[int] = set()
         self.made: set[int] = set()
-        self.over: set[int] = set()
+        self.over: set[tuple[int, int]] = set()
+        self.checks: list[tuple[int, ...]] = []
+        self.is_stuck = False
 
     def do(self, event: events.Event) -> list[Action]:
         before = {plugin.id: plugin.state for plugin in self.history.machine.plugins}
@@ -78,7 +103,8 @@ class World(RuleBasedStateMachine):
                     self.spawning.add(action.plugin_id)
                     assert action.plugin_id in self.adopted
                     after = [self.history.plugin(needed).state for needed in action.spec.after]
-                    assert all(state.is_up for state in after) or self.history.plugin(action.plugin_id).restarts.count
+                    good = all(state.is_up or state is PluginState.IDLE for state in after)
+                    assert good or self.history.plugin(action.plugin_id).restarts.count
                 case Abandon():
                     self.alive.remove(action.plugin_id)
                 case Adopt():
@@ -92,11 +118,17 @@ class World(RuleBasedStateMachine):
                     assert action.plugin_id not in self.spawning, "memory is cleaned after the next process is spawned"
                 case SendTask():
                     assert action.plugin_id in self.alive
-                    assert action.plugin_id not in self.open.values(), "two tasks at once"
                     assert action.task_id in self.accepted
+                    assert action.task_id not in self.open
+                    assert not self.is_stuck, "something is sent that cannot be written down"
                     self.open[action.task_id] = action.plugin_id
+                    self.look_at_those_beside(action.plugin_id)
                 case CloseTask():
                     del self.open[action.task_id]
+                case CheckSamples():
+                    self.checks.append(tuple(task for task, _, _ in action.samples))
+                case ReserveIds():
+                    self.history.do(events.IdsReserved(10**6 * len(self.made), action.count))
                 case ReadSample():
                     self.reading.append(action.task_id)
                     self.made.add(action.task_id)
@@ -106,15 +138,29 @@ class World(RuleBasedStateMachine):
                 case Emit():
                     self.look_at_record(action)
 
+    def look_at_those_beside(self, plugin_id: str) -> None:
+        """Hold what runs against how much may."""
+        plugin = self.history.plugin(plugin_id)
+        mine = [task for task, other in self.open.items() if other == plugin_id]
+        at_most = plugin.spec.concurrency if plugin.hello is None or plugin.knows("parallel") else 1
+        assert len(mine) <= at_most
+        if plugin.spec.state == "ephemeral":
+            assert plugin.served == 1
+        if any("lost" in self.history.ledger.tasks[task].attempts for task in mine):
+            assert len(mine) == 1, "one that is tried again has its process for itself"
+        specs = {other: self.history.plugin(other).spec for other in set(self.open.values())}
+        if any(each.execution == "exclusive" for each in specs.values()):
+            assert len(self.open) == 1, "nothing runs beside an exclusive task"
+
     def look_at_record(self, action: Emit) -> None:
         record = action.record
         if isinstance(record, Refused):
             return
         if isinstance(record, Accepted):
             self.accepted.add(record.task)
-        assert record.task not in self.over, f"{record} came after the end"
+        assert (action.client, record.task) not in self.over, f"{record} came after the end"
         if isinstance(record, Ended):
-            self.over.add(record.task)
+            self.over.add((action.client, record.task))
             assert record.task not in self.open, "a task ended whose stream is open"
         else:
             assert record.task in self.accepted
@@ -192,14 +238,19 @@ class World(RuleBasedStateMachine):
 
     @rule(
         target=tasks,
-        plugin_id=st.sampled_from([*PLUGINS, "c"]),
+        pool=st.sampled_from([*POOLS, "c"]),
         client=st.integers(1, 2),
         timeout=st.sampled_from([None, 3.0, float("inf")]),
+        priority=st.sampled_from([0, 0, 1]),
+        is_detached=st.booleans(),
+        waits=st.booleans(),
     )
-    def submit(self, plugin_id: str, client: int, timeout: float | None) -> int:
-        actions = self.do(events.Submit(client, plugin_id, "/s", {}, timeout))
+    def submit(
+        self, pool: str, client: int, timeout: float | None, priority: int, *, is_detached: bool, waits: bool
+    ) -> int:
+        actions = self.do(events.Submit(client, pool, "/s", {}, timeout, priority, is_detached, waits))
         reads, refusals = of(ReadSample, actions), records(Refused, actions)
-        assert len(reads) + len(refusals) == 1
+        assert len(reads) + len(refusals) == 1 or (waits and not actions)
         return reads[0].task_id if reads else 0
 
     @precondition(lambda self: self.reading)
@@ -207,7 +258,25 @@ class World(RuleBasedStateMachine):
     def sample_read(self, data: st.DataObject, *, readable: bool) -> None:
         task = data.draw(st.sampled_from(self.reading))
         self.reading.remove(task)
-        self.do(events.SampleRead(task, "00") if readable else events.SampleUnreadable(task, "no"))
+        self.do(events.SampleRead(task, "00", 1, "f") if readable else events.SampleUnreadable(task, "no"))
+
+    @precondition(lambda self: self.checks)
+    @rule(data=st.data())
+    def samples_are_checked(self, data: st.DataObject) -> None:
+        asked = self.checks.pop()
+        changed = data.draw(st.sets(st.sampled_from(asked), max_size=1))
+        unchanged = tuple(task for task in asked if task not in changed)
+        self.do(events.SamplesChecked(unchanged, tuple((task, "it changed") for task in changed)))
+
+    @rule()
+    def the_ledger_is_stuck_or_well(self) -> None:
+        self.is_stuck = not self.is_stuck
+        self.do(events.LedgerStuck("no") if self.is_stuck else events.LedgerWell())
+
+    @rule(task=tasks, client=st.integers(1, 3))
+    def follow(self, task: int, client: int) -> None:
+        if task in self.accepted:
+            self.do(events.FollowAsked(client, task))
 
     @precondition(lambda self: self.open)
     @rule(
@@ -271,7 +340,7 @@ class World(RuleBasedStateMachine):
             actions = self.do(events.ResponsesBroken(task, "late")) + self.do(events.SendFailed(task, "late"))
             assert actions == []
 
-    @rule(client=st.integers(1, 2))
+    @rule(client=st.integers(1, 3))
     def client_leaves(self, client: int) -> None:
         self.do(events.ClientLeft(client))
 
@@ -294,7 +363,16 @@ class World(RuleBasedStateMachine):
         if self.history.machine.has_ended:
             assert not self.spawning | self.alive
             assert not self.open
-            assert self.history.ended.keys() == self.made
+            self.hold_tasks_against_the_ledger()
+
+    def hold_tasks_against_the_ledger(self) -> None:
+        """Each task has ended once, or waits there for the next supervisor."""
+        left = {task for task, kept in self.history.ledger.tasks.items() if not kept.state.is_final}
+        assert self.history.ended.keys() == self.made - left
+        for task in left:
+            kept = self.history.ledger.tasks[task]
+            assert kept.state is TaskState.QUEUED
+            assert kept.added.is_detached
 
     @invariant()
     def what_has_no_process_says_so(self) -> None:
@@ -317,7 +395,7 @@ class World(RuleBasedStateMachine):
             self.disk_answers("stored")
         assert self.history.machine.has_ended
         assert self.history.machine.next_deadline() is None
-        assert self.history.ended.keys() == self.made
+        self.hold_tasks_against_the_ledger()
 
 
 TestWorld = World.TestCase
