@@ -72,6 +72,7 @@ def test_what_a_manifest_may_not_set_is_what_the_supervisor_sets() -> None:
         iceoryx2="0.10.0",
         heartbeat=1.0,
         verbose=True,
+        concurrency=2,
     )
     assert set(told.variables()) == SET_BY_SUPERVISOR
 
