@@ -5,8 +5,13 @@ follows it with the digest, finishes what is whole and answers. So answers come 
 
 What they are given stays in memory until both are done with it; its giver bounds that by giving no more than a few
 frames of a task until it is told that one before is dealt with.
+
+A result becomes a file that is named after its content (`objects`), read-only. One that is large is on disk, name and
+all, before it is announced. The bytes of a small one go along with the announcement, for the ledger, which is synced
+anyway: that is cheaper than to sync a file by itself, and from there it is written again where the file was lost.
 """
 
+import ctypes
 import hashlib
 import os
 import time
@@ -18,7 +23,7 @@ from typing import Literal
 
 from malbox_cli.control.json_text import parse_json
 from malbox_cli.store.buffers import Buffers
-from malbox_cli.store.names import safe_file_name
+from malbox_cli.store.objects import OBJECTS, make_folder, object_path, sync_folder, temporary
 from malbox_cli.store.worker import Worker
 from malbox_cli.supervisor.events import ResultNotStored, ResultStored
 from plugin_runtime.wire.messages import Buffer, DataFormat
@@ -35,6 +40,16 @@ While it is parsed no other thread runs, and 64 MiB of empty lists take 13 secon
 """
 
 
+MAX_SMALL = 16 * 1024
+"""Up to this many bytes a result goes along with its announcement."""
+WRITEBACK = 8 << 20
+"""After how many bytes the disk is told to begin, so that there is not everything left to do at the end.
+
+Synced after that 256 MiB take 0.10 s instead of 0.17.
+"""
+SYNC_FILE_RANGE_WRITE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """One frame of a task is dealt with: another may be given."""
@@ -47,30 +62,30 @@ Answer = ResultStored | ResultNotStored | Written
 
 @dataclass(slots=True)
 class Open:
-    """A result that is being written."""
+    """A result that is being written. `small` has its bytes as long as they are few."""
 
     name: str
     format: DataFormat
     part: Path
     descriptor: int
     size: int = 0
+    small: bytearray | None = field(default_factory=bytearray)
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     error: str | None = None
 
 
 class ResultWriter:
-    """The threads that write results below a folder, one folder a task.
+    """The threads that write results.
 
     Args:
-        folder: Where; it is made, 0700, with the first result.
+        state_dir: The state folder, in which they are; it is made, 0700, with the first result.
         say: Takes the answers; called on one of the threads.
     """
 
-    def __init__(self, folder: Path, say: Callable[[Answer], None]) -> None:
-        self._folder = folder
+    def __init__(self, state_dir: Path, say: Callable[[Answer], None]) -> None:
+        self._folder = state_dir / OBJECTS
         self._say = say
         self._open: dict[int, Open] = {}
-        self._numbers: dict[int, int] = {}
         self._buffers = Buffers()
         self._writer = Worker("malbox-results")
         self._finisher = Worker("malbox-digests")
@@ -105,8 +120,8 @@ class ResultWriter:
         self._writer.submit(self._abandon, task_id)
 
     def forget(self, task_id: int) -> None:
-        """Take note that no further result of a task comes."""
-        self._writer.submit(self._numbers.pop, task_id, None)
+        """Take note that no further result of a task comes; what is unfinished of it is thrown away."""
+        self._writer.submit(self._abandon, task_id)
 
     def close(self) -> bool:
         """Finish what was given, and end the threads; return whether that is done.
@@ -128,7 +143,7 @@ class ResultWriter:
         self, task_id: int, name: str, format_: DataFormat, data: memoryview, *, is_first: bool, is_last: bool
     ) -> None:
         if is_first:
-            self._open[task_id] = self._begin(task_id, name, format_)
+            self._open[task_id] = self._begin(name, format_)
         result = self._open.get(task_id)
         if result is None:
             self._buffers.give_back(data)  # it was abandoned
@@ -141,7 +156,7 @@ class ResultWriter:
         self._finisher.submit(self._say, Written(task_id))
 
     def _copy(self, task_id: int, name: str, descriptor: int) -> None:
-        result = self._begin(task_id, name, DataFormat.BYTES)
+        result = self._begin(name, DataFormat.BYTES)
         block = bytearray(BLOCK)
         view = memoryview(block)
         try:
@@ -159,14 +174,11 @@ class ResultWriter:
         self._finisher.submit(self._say, ResultNotStored(task_id, name, error))
         self._finisher.submit(self._say, Written(task_id))
 
-    def _begin(self, task_id: int, name: str, format_: DataFormat) -> Open:
-        number = self._numbers[task_id] = self._numbers.get(task_id, 0) + 1
-        suffix = ".json" if format_ is DataFormat.JSON else ""
-        part = self._folder / str(task_id) / f"{number:02}-{safe_file_name(name, suffix)}.part"
+    def _begin(self, name: str, format_: DataFormat) -> Open:
+        part = self._folder
         try:
-            for folder in (self._folder.parent, self._folder, part.parent):
-                folder.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            part = temporary(self._folder)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         except OSError as error:
             return Open(name, format_, part, -1, error=f"{part}: {error.strerror}")
         return Open(name, format_, part, descriptor)
@@ -181,7 +193,14 @@ class ResultWriter:
         except OSError as error:
             result.error = f"{result.part}: {error.strerror}"
             return
-        result.size += written
+        before, result.size = result.size, result.size + written
+        if result.small is not None:
+            if result.size <= MAX_SMALL:
+                result.small += data
+            else:
+                result.small = None
+        if before // WRITEBACK != result.size // WRITEBACK:
+            _begin_writeback(result.descriptor)
 
     def _abandon(self, task_id: int) -> None:
         result = self._open.pop(task_id, None)
@@ -198,10 +217,17 @@ class ResultWriter:
         self._buffers.give_back(data)
 
     def _end(self, task_id: int, result: Open, kind: Literal["json", "bytes", "file"]) -> None:
-        final = result.part.with_suffix("")
+        digest = result.digest.hexdigest()
+        final = object_path(self._folder, digest)
         if result.error is None:
             try:
+                if result.small is None:
+                    os.fdatasync(result.descriptor)
+                make_folder(final.parent)
+                # Over one that is there already: who prunes sees by its age that it is wanted again.
                 os.rename(result.part, final)
+                if result.small is None:
+                    sync_folder(final.parent)
             except OSError as error:
                 result.error = f"{final}: {error.strerror}"
         if result.descriptor >= 0:
@@ -211,9 +237,9 @@ class ResultWriter:
                 result.part.unlink()
             self._say(ResultNotStored(task_id, result.name, result.error))
             return
-        digest = result.digest.hexdigest()
         valid = kind != "json" or _is_json(final, result.size)
-        self._say(ResultStored(task_id, result.name, kind, str(final), result.size, digest, valid))
+        data = None if result.small is None else bytes(result.small)
+        self._say(ResultStored(task_id, result.name, kind, str(final), result.size, digest, valid, data))
 
 
 def _is_json(file: Path, size: int) -> bool:
@@ -224,3 +250,14 @@ def _is_json(file: Path, size: int) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+if _sync_file_range is not None:  # a libc without it leaves everything to the end
+    _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+
+
+def _begin_writeback(descriptor: int) -> None:
+    """Have the disk begin with what was written, without waiting for it."""
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE)

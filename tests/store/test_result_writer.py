@@ -6,13 +6,13 @@ import queue
 import resource
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from malbox_cli.store import results as results_module
-from malbox_cli.store.results import ResultWriter, Written
+from malbox_cli.store.results import MAX_SMALL, ResultWriter, Written
 from malbox_cli.supervisor.events import ResultNotStored, ResultStored
 from plugin_runtime.wire.messages import DataFormat
 
@@ -44,25 +44,33 @@ class Store:
             pass
         return answer
 
-    def files(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+    def path(self, data: bytes) -> Path:
+        sha256 = hashlib.sha256(data).hexdigest()
+        return self.folder / "objects" / sha256[:2] / sha256
+
+    def has(self, *contents: bytes) -> bool:
+        """Return whether these and no other files are there."""
+        files = {path for path in self.folder.rglob("*") if path.is_file()}
+        return files == {self.path(data) for data in contents}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "results" / "run")
+    store = Store(tmp_path / "state")
+    store.folder.mkdir(mode=0o700)
     yield store
     store.writer.close()
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list((store.folder / "objects").glob("tmp/*"))
 
 
-@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 3])
+@pytest.mark.parametrize("size", [0, 1, MAX_SMALL, MAX_SMALL + 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 3, 17 * MIB])
 def test_a_result_of_any_size_is_on_disk_as_it_was(store: Store, size: int) -> None:
     data = os.urandom(size)
     store.put(1, "dump", data)
     answer = store.end()
-    path = store.folder / "1" / "01-dump"
-    assert answer == ResultStored(1, "dump", "bytes", str(path), size, hashlib.sha256(data).hexdigest())
+    path = store.path(data)
+    small = data if size <= MAX_SMALL else None
+    assert answer == ResultStored(1, "dump", "bytes", str(path), size, hashlib.sha256(data).hexdigest(), data=small)
     assert path.read_bytes() == data
 
 
@@ -72,37 +80,73 @@ def test_every_frame_is_answered_and_the_last_one_after_the_result(store: Store)
     assert kinds == [Written, Written, ResultStored, Written]
 
 
-def test_folders_are_0700_and_files_0600(store: Store) -> None:
+def test_folders_are_0700_and_files_read_only(store: Store) -> None:
     before = os.umask(0)
     try:
         store.put(1, "r", b"x")
         store.end()
     finally:
         os.umask(before)
-    for folder in (store.folder.parent, store.folder, store.folder / "1"):
+    for folder in (store.folder / "objects", store.path(b"x").parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE((store.folder / "1" / "01-r").stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.path(b"x").stat().st_mode) == 0o400
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("../../../etc/passwd", "01-_.._.._etc_passwd"),
-        ("/etc/passwd", "01-_etc_passwd"),
-        ("..", "01-result"),
-        ("", "01-result"),
-        ("a\x00b\nc", "01-a_b_c"),
-        ("x" * 255, "01-" + "x" * 80),
-        ("ünïcode", "01-_n_code"),
-    ],
-)
-def test_a_result_s_name_never_leads_out_of_its_task_s_folder(store: Store, name: str, file: str) -> None:
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "..", "", "a\x00b\nc", "x" * 255, "ünïcode"])
+def test_a_result_s_name_has_no_say_in_where_it_is(store: Store, name: str) -> None:
     store.put(7, name, b"x")
     answer = store.end()
     assert isinstance(answer, ResultStored)
     assert answer.name == name
-    assert store.files() == [f"7/{file}"]
-    assert Path(answer.path).parent == store.folder / "7"
+    assert store.has(b"x")
+
+
+@pytest.mark.parametrize("data", [b"x", b"x" * MIB], ids=["small", "large"])
+def test_results_with_the_same_content_are_one_file_that_is_as_new_as_the_last(store: Store, data: bytes) -> None:
+    store.put(1, "r", data)
+    store.end()
+    os.utime(store.path(data), (0, 0))
+    store.put(2, "s", data)
+    store.end()
+    assert store.has(data)
+    assert store.path(data).stat().st_mtime > 0  # prune takes nothing that was stored a moment ago
+
+
+def test_a_small_result_in_many_pieces_goes_along_with_its_announcement(store: Store) -> None:
+    store.put(1, "r", b"abcdef", cut=1)
+    answer = store.end()
+    assert isinstance(answer, ResultStored)
+    assert answer.data == b"abcdef"
+
+
+def test_a_large_result_is_on_disk_with_its_name_before_it_is_announced(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def noting(name: str, call: Callable[..., None]) -> Callable[..., None]:
+        def noted(*args: object) -> None:
+            steps.append(name)
+            call(*args)
+
+        return noted
+
+    for name in ("fdatasync", "rename", "fsync"):
+        monkeypatch.setattr(os, name, noting(name, getattr(os, name)))
+    store.path(b"x" * MIB).parent.mkdir(parents=True)
+    (store.folder / "objects" / "tmp").mkdir()
+    store.put(1, "r", b"x" * MIB)
+    store.end()
+    assert steps == ["fdatasync", "rename", "fsync"]
+
+
+def test_a_small_result_is_synced_by_the_ledger_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(1, "r", b"x")
+    store.end()
+    monkeypatch.setattr(os, "fdatasync", None)
+    monkeypatch.setattr(os, "fsync", None)
+    store.put(1, "r", b"x")
+    assert isinstance(store.end(), ResultStored)
 
 
 def test_results_of_one_name_are_kept_apart(store: Store) -> None:
@@ -145,7 +189,6 @@ def test_what_says_it_is_json_is_looked_at(store: Store, data: bytes, *, valid: 
     answer = store.end()
     assert isinstance(answer, ResultStored)
     assert (answer.format, answer.json_is_valid) == ("json", valid)
-    assert answer.path.endswith("/01-r.json")
 
 
 def test_json_that_would_take_long_to_parse_is_believed(store: Store) -> None:
@@ -155,15 +198,13 @@ def test_json_that_would_take_long_to_parse_is_believed(store: Store) -> None:
     assert answer.json_is_valid
 
 
-def test_nothing_is_kept_of_a_task_that_is_over(store: Store) -> None:
-    for task in range(1, 4):
-        store.put(task, "r", b"data")
-        store.writer.forget(task)
-        store.end()
+def test_what_is_unfinished_of_a_task_that_is_over_is_gone(store: Store) -> None:
+    store.put(1, "r", b"whole")
+    store.writer.write(1, "s", BYTES, b"first", is_first=True, is_last=False)
+    store.writer.forget(1)
+    store.end()
     store.writer.close()
-
-    assert store.writer._numbers == {}
-    assert store.files() == ["1/01-r", "2/01-r", "3/01-r"]
+    assert store.has(b"whole")
 
 
 def test_a_file_is_copied_and_closed(store: Store, tmp_path: Path) -> None:
@@ -182,7 +223,7 @@ def test_a_file_is_copied_and_closed(store: Store, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_not_stored(store: Store, tmp_path: Path) -> None:
     store.writer.copy(1, "f", os.open(tmp_path, os.O_RDONLY))
     assert store.end() == ResultNotStored(1, "f", "Is a directory")
-    assert store.files() == []
+    assert store.has()
 
 
 def test_what_is_abandoned_is_gone_and_what_comes_of_it_later_is_taken_without_a_word(store: Store) -> None:
@@ -194,18 +235,18 @@ def test_what_is_abandoned_is_gone_and_what_comes_of_it_later_is_taken_without_a
     assert isinstance(store.next(), ResultStored)
     assert [store.next() for _ in range(3)] == [Written(1)] * 3
     store.writer.close()
-    assert store.files() == ["1/01-whole"]
+    assert store.has(b"x")
 
 
 def test_a_result_that_is_unfinished_at_the_end_is_gone(tmp_path: Path) -> None:
-    store = Store(tmp_path / "run")
+    store = Store(tmp_path)
     store.writer.write(1, "r", BYTES, b"first", is_first=True, is_last=False)
     store.writer.close()
-    assert store.files() == []
+    assert store.has()
 
 
 def test_close_finishes_what_was_given(tmp_path: Path) -> None:
-    store = Store(tmp_path / "run")
+    store = Store(tmp_path)
     for number in range(20):
         store.put(number, "r", b"x" * MIB)
     store.writer.close()
@@ -224,9 +265,10 @@ def test_a_full_disk_loses_the_result_and_nothing_else(store: Store) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert isinstance(lost, ResultNotStored)
-    assert lost.error.endswith("01-large.part: File too large")
+    assert lost.error.startswith(f"{store.folder}/objects/tmp/")
+    assert lost.error.endswith(": File too large")
     assert isinstance(kept, ResultStored)
-    assert store.files() == ["1/02-small"]
+    assert store.has(b"y")
 
 
 def test_no_space_is_told_as_the_system_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,13 +284,13 @@ def test_no_space_is_told_as_the_system_does(store: Store, monkeypatch: pytest.M
 
 
 def test_a_folder_that_cannot_be_made_loses_the_result(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    store = Store(tmp_path / "file" / "run")
+    (tmp_path / "objects").touch()
+    store = Store(tmp_path)
     store.put(1, "r", b"abc", cut=1)
     answer = store.end()
     store.writer.close()
     assert isinstance(answer, ResultNotStored)
-    assert answer.error.endswith(": File exists")
+    assert answer.error.endswith("/objects: Not a directory")
 
 
 def test_a_write_that_takes_only_a_part_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
