@@ -25,6 +25,12 @@ MAX_UNSTORED = RESPONSE_WINDOW
 MAX_FRAMES_A_TURN = 16
 """How many frames of a task are received in one turn, so that one that streams does not keep the others waiting."""
 
+MAX_FRAMES_A_DRAIN = 64
+"""How many frames of all tasks are received in one turn, so that many that stream keep nothing else waiting."""
+
+MAX_UNSTORED_BYTES = 64 << 20
+"""Bytes of all tasks that may wait for the disk, in our memory, before each may have one frame there and no more."""
+
 
 @dataclass(slots=True)
 class OpenTask:
@@ -34,7 +40,7 @@ class OpenTask:
         plugin_id: Whose task it is.
         stream: Where they arrive.
         reassembler: What holds them against each other.
-        unstored: The frames that wait for the disk, in order: whether the plugin's credit waits with each.
+        unstored: The frames that wait for the disk, in order: whether the plugin's credit waits with each, its size.
         has_results: Whether anything of it was handed to the writer.
         cancel: The request to cancel it, which is never answered.
     """
@@ -42,7 +48,7 @@ class OpenTask:
     plugin_id: str
     stream: ResponseStream
     reassembler: Reassembler
-    unstored: deque[bool] = field(default_factory=deque)
+    unstored: deque[tuple[bool, int]] = field(default_factory=deque)
     has_results: bool = False
     cancel: list[ResponseStream] = field(default_factory=list)
 
@@ -70,6 +76,8 @@ class TaskStreams:
         self._say = say
         self._open: dict[int, OpenTask] = {}
         self._unfinished: set[int] = set()
+        self._held: set[int] = set()
+        self._unstored_bytes = 0
 
     @property
     def has_more(self) -> bool:
@@ -98,9 +106,17 @@ class TaskStreams:
             self._say("warning", f"task {task_id}: cannot ask plugin {plugin_id} to cancel it: {error}")
 
     def drain(self) -> None:
-        """Receive what has arrived, of each task no more than there is room for and no more than its turn's share."""
-        for task_id in list(self._open):
-            self._drain_task(task_id, MAX_FRAMES_A_TURN)
+        """Receive what has arrived, of each task no more than there is room for and no more than its turn's share.
+
+        Where that is too much for one turn, the next one begins with those that had none in this.
+        """
+        left = MAX_FRAMES_A_DRAIN
+        task_ids = list(self._open)
+        for looked_at, task_id in enumerate(task_ids, 1):
+            left -= self._drain_task(task_id, min(left, MAX_FRAMES_A_TURN))
+            if not left and looked_at < len(task_ids):
+                self._pass_on_the_turn(task_ids, looked_at)
+                return
 
     def drain_dead(self, plugin_id: str) -> None:
         """Receive the last that a plugin had sent before it died: no more than its window."""
@@ -126,14 +142,15 @@ class TaskStreams:
         if (task := self._open.get(action.task_id)) is not None:
             # What was copied has left the window: the next frame comes while this one is on its way to disk.
             task.has_results = True
-            task.unstored.append(False)
+            task.unstored.append((False, len(action.data)))
+            self._unstored_bytes += len(action.data)
             self._give_back(action.task_id, task)
 
     def store_file(self, action: StoreFile) -> None:
         """Open a plugin's file, and hand it to the writer; the plugin may change the file only once it was copied."""
         if (task := self._open.get(action.task_id)) is not None:
             task.has_results = True
-            task.unstored.append(True)
+            task.unstored.append((True, 0))
         try:
             descriptor = open_regular_file(action.path)
         except OSError as error:
@@ -147,7 +164,9 @@ class TaskStreams:
         """Take note that a frame of a task is on disk: there is room for another."""
         task = self._open.get(task_id)
         if task is not None:
-            if task.unstored.popleft():
+            credit_waits, size = task.unstored.popleft()
+            self._no_longer_unstored(size)
+            if credit_waits:
                 self._give_back(task_id, task)
             self._drain_task(task_id, MAX_FRAMES_A_TURN)
 
@@ -155,7 +174,9 @@ class TaskStreams:
         """Let go of a task's responses."""
         task = self._open.pop(task_id, None)
         self._unfinished.discard(task_id)
+        self._held.discard(task_id)
         if task is not None:
+            self._no_longer_unstored(sum(size for _, size in task.unstored))
             for stream in (*task.cancel, task.stream):
                 with suppress(TransportError):  # what it still had to say is of no use to anybody
                     stream.close()
@@ -167,6 +188,20 @@ class TaskStreams:
         for task_id in list(self._open):
             self.close_task(task_id)
 
+    def _pass_on_the_turn(self, task_ids: list[int], looked_at: int) -> None:
+        """Put the tasks that were looked at behind the others, which have their turn next."""
+        for task_id in task_ids[:looked_at]:
+            if (task := self._open.pop(task_id, None)) is not None:
+                self._open[task_id] = task
+        self._unfinished.update(task_id for task_id in task_ids[looked_at:] if task_id in self._open)
+
+    def _no_longer_unstored(self, size: int) -> None:
+        """Count what left our memory; where there is room again, those that waited for it have their turn."""
+        self._unstored_bytes -= size
+        if self._held and self._unstored_bytes < MAX_UNSTORED_BYTES:
+            self._unfinished |= self._held
+            self._held.clear()
+
     def _give_back(self, task_id: int, task: OpenTask) -> None:
         """Give a credit back. One that does not get there is missing to its task, which ends when its time is over."""
         try:
@@ -174,24 +209,31 @@ class TaskStreams:
         except TransportError as error:
             self._say("warning", f"task {task_id}: {error}", task.plugin_id)
 
-    def _drain_task(self, task_id: int, limit: int | None) -> None:
-        """Receive up to `limit` frames while there is room for them; None: all there are, whether there is or not."""
+    def _drain_task(self, task_id: int, limit: int | None) -> int:
+        """Receive up to `limit` frames while there is room for them; None: all there are, whether there is or not.
+
+        Returns:
+            How many it received.
+        """
         self._unfinished.discard(task_id)
         received = 0
         while (task := self._open.get(task_id)) is not None:
             if limit is not None:
                 if len(task.unstored) >= MAX_UNSTORED:
-                    return  # `written` goes on
+                    return received  # `written` goes on
+                if task.unstored and self._unstored_bytes >= MAX_UNSTORED_BYTES:
+                    self._held.add(task_id)
+                    return received
                 if received == limit:
                     self._unfinished.add(task_id)
-                    return
+                    return received
             try:
                 frame = task.stream.receive()
             except TransportError as error:  # of one task: the others are none the worse for it
                 self._handle(ResponsesBroken(task_id, str(error)))
-                return
+                return received
             if frame is None:
-                return
+                return received
             received += 1
             try:
                 piece = task.reassembler.feed(frame.header, frame.payload)
@@ -202,3 +244,4 @@ class TaskStreams:
                 self._handle(ResponsesBroken(task_id, str(error)))
             else:
                 self._handle(TaskSaid(piece))
+        return received

@@ -8,7 +8,13 @@ import pytest
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.supervisor.actions import SendTask, StoreFile, StorePiece
 from malbox_cli.supervisor.events import Event, ResponsesBroken, TaskSaid
-from malbox_cli.supervisor.streams import MAX_FRAMES_A_TURN, MAX_UNSTORED, TaskStreams
+from malbox_cli.supervisor.streams import (
+    MAX_FRAMES_A_DRAIN,
+    MAX_FRAMES_A_TURN,
+    MAX_UNSTORED,
+    MAX_UNSTORED_BYTES,
+    TaskStreams,
+)
 from plugin_runtime.errors import TransportError
 from plugin_runtime.ports.base import ReceivedFrame, ResponseStream
 from plugin_runtime.wire.codec import Frame, final_frame, progress_frame
@@ -85,6 +91,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.ports, self.writer = Ports(), Writer()
+        self.data = b"data"
         self.events: list[Event] = []
         self.said: list[str] = []
         self.streams = TaskStreams(self.ports, self.writer, self.take, self.say)  # type: ignore[arg-type] # fakes
@@ -104,7 +111,7 @@ class Desk:
             self.streams.close_task(event.task_id)
         elif event.piece.kind is ResponseKind.RESULT:
             piece = event.piece
-            self.streams.store(StorePiece(piece.task_id, "r", piece.format, b"data", is_first=True, is_last=True))
+            self.streams.store(StorePiece(piece.task_id, "r", piece.format, self.data, is_first=True, is_last=True))
         else:
             self.streams.grant(event.piece.task_id)
 
@@ -134,6 +141,87 @@ def test_a_flood_of_progress_has_its_share_of_a_turn_and_goes_on_in_the_next(des
     desk.streams.drain()
     assert not flood.frames
     assert not desk.streams.has_more
+
+
+def test_many_that_stream_share_a_turn_and_the_next_begins_where_it_ended(desk: Desk) -> None:
+    many = MAX_FRAMES_A_DRAIN // MAX_FRAMES_A_TURN
+    floods = {number: desk.open(number, "parallel") for number in range(1, 2 * many + 1)}
+    quiet = desk.open(99, "quiet")
+    quiet.frames.append(progress_frame(99, 0.5, "on"))
+    for number, stream in floods.items():
+        stream.frames.extend(progress_frame(number, 0.5, "on") for _ in range(MAX_FRAMES_A_TURN * 3))
+
+    desk.streams.drain()
+    assert len(desk.events) == MAX_FRAMES_A_DRAIN
+    assert desk.streams.has_more
+    desk.streams.drain()
+    assert [stream.credits for stream in floods.values()] == [MAX_FRAMES_A_TURN] * 2 * many
+    desk.streams.drain()
+    assert not quiet.frames
+    while desk.streams.has_more:
+        desk.streams.drain()
+    assert not any(stream.frames for stream in floods.values())
+
+
+def test_a_task_that_ends_in_the_turn_that_was_too_short_is_not_gone_on_with(desk: Desk) -> None:
+    first = desk.open(1, "a")
+    others = [desk.open(number, "a") for number in range(2, 10)]
+    first.frames.append(final_frame(7))
+    for number, stream in enumerate(others, 2):
+        stream.frames.extend(progress_frame(number, 0.5, "on") for _ in range(MAX_FRAMES_A_TURN))
+
+    desk.streams.drain()
+    assert not first.is_open
+    for number in range(2, 10):
+        desk.streams.close_task(number)
+    assert not desk.streams.has_more
+
+
+def test_all_together_wait_for_the_disk_with_a_bounded_share_of_our_memory(desk: Desk) -> None:
+    desk.data = b"x" * (MAX_UNSTORED_BYTES // 8)
+    streams = [desk.open(number, "parallel") for number in range(1, 9)]
+    for number, stream in enumerate(streams, 1):
+        stream.frames.extend(results(number, 2))
+
+    desk.streams.drain()
+    # Four had two frames each until there was no room, and the others one, so that each goes on.
+    assert [len(stream.frames) for stream in streams] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert not desk.streams.has_more
+    small = desk.open(99, "small")
+    small.frames.append(progress_frame(99, 0.5, "on"))
+    desk.streams.drain()
+    assert not small.frames
+
+    for number in range(1, 5):
+        desk.streams.written(number)
+    desk.streams.close_task(2)
+    assert desk.streams.has_more
+    desk.streams.drain()
+    assert [len(stream.frames) for stream in streams] == [0, 0, 0, 0, 0, 1, 1, 1]
+
+
+def test_the_last_of_a_dead_plugin_with_many_tasks_is_taken_of_each(desk: Desk) -> None:
+    streams = [desk.open(number, "dead") for number in range(1, 33)]
+    for number, stream in enumerate(streams, 1):
+        stream.frames.extend(results(number, RESPONSE_WINDOW))
+    beside = desk.open(99, "living")
+    beside.frames.extend(results(99, 1))
+
+    desk.streams.drain_dead("dead")
+
+    assert not any(stream.frames for stream in streams)
+    assert len(beside.frames) == 1
+
+
+def test_what_is_written_of_one_gives_room_to_that_one_of_several_of_a_plugin(desk: Desk) -> None:
+    streams = [desk.open(number, "a") for number in (1, 2)]
+    for number, stream in enumerate(streams, 1):
+        stream.frames.extend(results(number, MAX_UNSTORED + 2))
+    desk.streams.drain()
+
+    desk.streams.written(2)
+
+    assert [len(stream.frames) for stream in streams] == [2, 1]
 
 
 def test_a_frame_that_was_copied_gives_its_credit_back_before_it_is_stored(desk: Desk) -> None:
