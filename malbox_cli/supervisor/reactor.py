@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 
 from malbox_cli.control.records import Record
+from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.store.ledger import Committed, LedgerWriter
 from malbox_cli.store.results import ResultWriter, Written
 from malbox_cli.store.samples import SampleReader
@@ -58,7 +59,7 @@ class Reactor:
 
     Args:
         machine: Who decides.
-        plugin_ids: The plugins that there are at first.
+        plugins: The plugins that there are at first.
         ports: The way to the plugins; their services are made here, before any process.
         poller: The descriptors of everybody.
         children: The plugins' processes.
@@ -77,7 +78,7 @@ class Reactor:
     def __init__(
         self,
         machine: Machine,
-        plugin_ids: Iterable[str],
+        plugins: Iterable[PluginSpec],
         ports: SupervisorPorts,
         poller: Poller,
         children: Children,
@@ -90,7 +91,7 @@ class Reactor:
     ) -> None:
         self.beat: Callable[[], float] = _seldom
         self._machine = machine
-        self._plugin_ids = dict.fromkeys(plugin_ids)
+        self._plugin_ids = {spec.id: spec.concurrency for spec in plugins}
         self._ports = ports
         self._poller = poller
         self._children = children
@@ -108,8 +109,8 @@ class Reactor:
         self._deadline: float | None = None
         self._deadline_is_known = False
         self._longest_wait = SAFETY_NET_SECONDS
-        for plugin_id in self._plugin_ids:
-            ports.add_plugin(plugin_id)
+        for plugin_id, concurrency in self._plugin_ids.items():
+            ports.add_plugin(plugin_id, concurrency)
         poller.add(self._inbox_fd, self._read_inbox)
         ports.watch(poller.fd)
         children.on_end = self._child_ended
@@ -304,7 +305,7 @@ class Reactor:
     def _spawn(self, action: actions.Spawn) -> None:
         plugin_id = action.plugin_id
         try:
-            self._add(plugin_id)
+            self._add(plugin_id, action.spec.concurrency)
             child, instance = self._children.spawn(action.spec)
         except SpawnError as error:
             self.handle(events.SpawnFailed(plugin_id, str(error), error.is_transient))
@@ -313,11 +314,20 @@ class Reactor:
         else:
             self.handle(events.Spawned(plugin_id, child.pid, instance))
 
-    def _add(self, plugin_id: str) -> None:
-        """Make the services of a plugin, if it has none yet."""
-        if plugin_id not in self._plugin_ids:
-            self._ports.add_plugin(plugin_id)
-            self._plugin_ids[plugin_id] = None
+    def _add(self, plugin_id: str, concurrency: int = 1) -> None:
+        """Make the services of a plugin, if it has none with room for so many tasks at once; for one with no process.
+
+        Raises:
+            TransportError: They could not be made.
+        """
+        room = self._plugin_ids.get(plugin_id, 0)
+        if room >= concurrency:
+            return
+        if room:
+            del self._plugin_ids[plugin_id]
+            self._ports.remove_plugin(plugin_id)
+        self._ports.add_plugin(plugin_id, concurrency)
+        self._plugin_ids[plugin_id] = concurrency
 
     def _forget(self, plugin_id: str) -> None:
         self._slots.release(plugin_id)

@@ -176,8 +176,7 @@ def open_session(
         )
         pump = OutputPump(poller, log.printed)
         children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, log.say, groups)
-        plugin_ids = [spec.id for spec in plugins]
-        reactor = Reactor(machine, plugin_ids, ports, poller, children, pump, store, emit, log.say, slots, clock)
+        reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, log.say, slots, clock)
         stack.callback(reactor.close)
         job_control = JobControl(children, clock)
         stack.callback(job_control.close)

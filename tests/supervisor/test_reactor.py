@@ -71,7 +71,7 @@ class Rig:
         self.ports = stack.enter_context(self.exchange.supervisor())
         self.reactor = Reactor(
             self.machine,
-            [spec.id for spec in specs],
+            specs,
             self.ports,
             poller,
             cast(Children, self.children),
@@ -188,7 +188,8 @@ def test_a_plugin_whose_services_cannot_be_made_is_tried_again_with_its_next_sta
     stack.callback(rig.close)
     spec = PluginSpec(id="c", name="c", argv=("/bin/true",), cwd=Path("/"))
 
-    def no_room(plugin_id: str) -> None:
+    def no_room(plugin_id: str, concurrency: int) -> None:
+        del concurrency
         raise SharedMemoryFull(f"no space for {plugin_id}")
 
     with monkeypatch.context() as full:
@@ -198,6 +199,22 @@ def test_a_plugin_whose_services_cannot_be_made_is_tried_again_with_its_next_sta
 
     rig.want(Spawn("c", spec))
     assert rig.heard() == [Spawned("c", 7, "nonce")]
+
+
+def test_the_services_of_a_plugin_have_room_for_its_tasks_also_where_those_become_more(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(stack, spawn=lambda _: (SimpleNamespace(pid=7), "nonce"))
+    stack.callback(rig.close)
+    made: list[tuple[str, int]] = []
+    removed: list[str] = []
+    monkeypatch.setattr(rig.ports, "add_plugin", lambda plugin_id, concurrency: made.append((plugin_id, concurrency)))
+    monkeypatch.setattr(rig.ports, "remove_plugin", removed.append)
+    for concurrency in (4, 2, 4, 8):
+        spec = PluginSpec(id="c", name="c", argv=("/bin/true",), cwd=Path("/"), concurrency=concurrency)
+        rig.want(Spawn("c", spec))
+    assert made == [("c", 4), ("c", 8)]
+    assert removed == ["c"]
 
 
 def test_a_plugin_that_leaves_while_events_are_taken_is_passed_over(rig: Rig, plugin: PluginPorts) -> None:
