@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -15,11 +15,12 @@ from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.session import Session, open_session
 
-__all__ = ["Supervised", "open_supervised"]
+__all__ = ["Supervised", "open_supervised", "spec_of"]
 
 CLIENT = 0
 NO_CONFIG: Mapping[str, str] = {}
 NO_PLUGINS: Mapping[str, Mapping[str, str]] = {}
+NO_SPECS: Sequence[PluginSpec] = ()
 PLUGINS = Path(__file__).parent / "plugins"
 
 
@@ -85,6 +86,7 @@ def open_supervised(
     parent: Path | None = None,
     log: TextIO | None = None,
     beside: Mapping[str, Mapping[str, str]] = NO_PLUGINS,
+    specs: Sequence[PluginSpec] = NO_SPECS,
 ) -> Iterator[Supervised]:
     """Run a supervisor with the plugin of that name in `plugins/` for the length of a block.
 
@@ -93,18 +95,21 @@ def open_supervised(
         parent: Where to make the temporary folder of its state; by default where temporary folders are.
         log: Where what plugins print goes, and the supervisor's warnings and errors; standard error by default.
         beside: Other plugins of `plugins/`, and the configuration of each.
+        specs: The processes to run instead, where there is more to say of them; tasks still go to `plugin_id`.
     """
     with tempfile.TemporaryDirectory(prefix="malbox-benchmark-", dir=parent) as folder:
         sample = Path(folder, "sample")
         sample.write_bytes(b"sample")
-        specs = tuple(_spec(name, config) for name, config in {plugin_id: NO_CONFIG, **beside}.items())
+        specs = tuple(specs) or tuple(
+            spec_of(name, config) for name, config in {plugin_id: NO_CONFIG, **beside}.items()
+        )
         manifest = Manifest(path=Path(folder, "plugins.toml"), state_dir=Path(folder, "state"), plugins=specs)
         supervised = Supervised(plugin_id, sample)
         console = Console(quiet=True, stream=log)
         log_hub = LogHub(console, Path(folder, "logs"))
         try:
             with open_session(
-                manifest, specs, domain=None, log=log_hub, emit=supervised.take, verbose=False
+                manifest, specs, domain=None, log=log_hub, emit=supervised.take, kind="up", verbose=False
             ) as session:
                 supervised.session = session
                 session.reactor.handle(StartAsked())
@@ -119,6 +124,7 @@ def open_supervised(
             console.close()
 
 
-def _spec(name: str, config: Mapping[str, str]) -> PluginSpec:
+def spec_of(name: str, config: Mapping[str, str] = NO_CONFIG) -> PluginSpec:
+    """Return what a manifest would say of the plugin of that name in `plugins/`."""
     program = (sys.executable, str(PLUGINS / f"{name}.py"))
     return PluginSpec(id=name, name=name, argv=program, cwd=PLUGINS, config=config, task_timeout=None)
