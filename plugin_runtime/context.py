@@ -53,7 +53,12 @@ class Publisher(Protocol):
 
 
 class Context:
-    """The handler's side of one task. Valid only during the handler's call: later use raises `RuntimeError`."""
+    """The handler's side of one task. Valid only during the handler's call: later use raises `RuntimeError`.
+
+    Any thread of the handler may use it. Where several tasks run at once each has a context of its own. `progress`,
+    `warn` and what is pushed wait while the supervisor has no room for them, a coroutine's event loop with them: one
+    with much to push does that with ``await asyncio.to_thread(...)``.
+    """
 
     __slots__ = ("_channel", "_execute", "_progress", "_publisher", "_sink", "_task", "_validity", "_warnings_travel")
 
