@@ -11,7 +11,7 @@ from typing import Any, Literal
 from malbox_cli.store.entries import OpenTask, TaskAdded
 from malbox_cli.store.ledger_schema import from_db
 
-__all__ = ["Kind", "Opened", "begin_session", "end_session", "reserve"]
+__all__ = ["Kind", "Opened", "begin_session", "end_session", "is_somebody_there", "reserve"]
 
 Kind = Literal["up", "run"]
 
@@ -94,6 +94,16 @@ def end_session(db: sqlite3.Connection, session: int, own: tuple[int, int], unus
 def reserve(db: sqlite3.Connection, count: int) -> int:
     """Return the first of so many numbers for tasks, within a transaction of the caller's."""
     return _next_ids(db, count)
+
+
+def is_somebody_there(db: sqlite3.Connection) -> bool:
+    """Return whether a process that is alive has a session.
+
+    Raises:
+        sqlite3.Error: The ledger cannot be read.
+    """
+    boot = _boot_id()
+    return any(of_boot == boot and _started(pid) == start for _, _, pid, start, of_boot, _ in _open_sessions(db))
 
 
 def _next_ids(db: sqlite3.Connection, count: int) -> int:
