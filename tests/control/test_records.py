@@ -59,15 +59,24 @@ EXACT = {
     "warning": (TaskWarning(1, "w"), '{"type": "warning", "task": 1, "message": "w"}'),
     "json": (
         Result(1, "r", "json", 9, "00", data='{"a": 1.0}'),
-        '{"type": "result", "task": 1, "name": "r", "format": "json", "size": 9, "sha256": "00", "number": 0, "attempt": 1, "data": {"a": 1.0}}',
+        (
+            '{"type": "result", "task": 1, "name": "r", "format": "json", "size": 9, "sha256": "00", '
+            '"number": 0, "attempt": 1, "data": {"a": 1.0}}'
+        ),
     ),
     "bytes": (
         Result(1, "r", "bytes", 9, "00", path="/x"),
-        '{"type": "result", "task": 1, "name": "r", "format": "bytes", "size": 9, "sha256": "00", "number": 0, "attempt": 1, "path": "/x"}',
+        (
+            '{"type": "result", "task": 1, "name": "r", "format": "bytes", "size": 9, "sha256": "00", '
+            '"number": 0, "attempt": 1, "path": "/x"}'
+        ),
     ),
     "file": (
         Result(1, "r", "file", 9, "00", path="/x"),
-        '{"type": "result", "task": 1, "name": "r", "format": "file", "size": 9, "sha256": "00", "number": 0, "attempt": 1, "path": "/x"}',
+        (
+            '{"type": "result", "task": 1, "name": "r", "format": "file", "size": 9, "sha256": "00", '
+            '"number": 0, "attempt": 1, "path": "/x"}'
+        ),
     ),
     "refused": (Refused("p", "no"), '{"type": "refused", "plugin": "p", "error": "no"}'),
     "completed": (

@@ -28,7 +28,7 @@ def test_an_exception_in_health_check_is_told_as_the_reason(place: Place) -> Non
 
 
 def test_a_loop_that_stands_still_is_degraded_aborted_with_a_traceback_and_started_again(place: Place) -> None:
-    manifest = place.manifest("echo", stuck_loop={"heartbeat": "200ms", "restart": "on-failure"})
+    manifest = place.manifest("echo", stuck_loop={"heartbeat": "200ms", "restart": "on-failure", "retries": 0})
     up = place.start_up(manifest)
     events = place.start("events", "--manifest", manifest, "--follow", "--json")
     events.wait_for("READY")

@@ -12,7 +12,7 @@ TYPES = {
     "accepted": {"type", "task", "plugin", "sample", "sha256"},
     "progress": {"type", "task", "progress", "message"},
     "warning": {"type", "task", "message"},
-    "result": {"type", "task", "name", "format", "size", "sha256", "data"},
+    "result": {"type", "task", "name", "format", "size", "sha256", "number", "attempt", "data"},
     "completed": {"type", "task", "plugin", "error", "seconds", "partial"},
 }
 

@@ -93,7 +93,7 @@ def test_a_storm_leaves_everything_as_it_was(place: Place) -> None:
     say(f"\nseed {SEED}, {ROUNDS} rounds")
     manifest = place.manifest(
         **{
-            name: {"path": str(PLUGINS / "storms"), "restart": "always" if number % 2 else "on-failure"}
+            name: {"path": str(PLUGINS / "storms"), "restart": "always" if number % 2 else "on-failure", "retries": 0}
             for number, name in enumerate(NAMES)
         }
     )

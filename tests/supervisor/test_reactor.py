@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.store.ledger import NoLedger
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
 from malbox_cli.supervisor.actions import Abandon, Action, Adopt, AskHealth, AskStop, Forget, Spawn
@@ -76,11 +77,13 @@ class Rig:
             poller,
             cast(Children, self.children),
             OutputPump(poller, lambda *_: None),
-            lambda _: (cast(ResultWriter, writer), cast(SampleReader, reader)),
+            lambda each: (NoLedger(each.post), cast(ResultWriter, writer), cast(SampleReader, reader)),
             lambda *_: None,
             lambda _level, text, _plugin_id=None: self.said.append(text),
             self.slots,
         )
+
+        self.machine.happened.clear()  # what the ledger has said of the time before
 
     def noting(self, what: str) -> Callable[[], bool]:
         def note() -> bool:
