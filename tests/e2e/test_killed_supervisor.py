@@ -35,7 +35,7 @@ def _working(plugin: str, setting: str, sign: str) -> Moment:
 def _receiving(place: Place, manifest: Path, up: Running) -> None:
     up.wait_for("echo: READY")
     place.start("send-task", "-f", manifest, "--json", "echo", place.sample(), "--set", f"sizes={200 << 20}")
-    eventually(lambda: [*manifest.parent.rglob("*.part")], "writes a result", 10)
+    eventually(lambda: [*manifest.parent.rglob("objects/tmp/*")], "writes a result", 10)
 
 
 def _stopping(place: Place, manifest: Path, up: Running) -> None:

@@ -94,7 +94,7 @@ def test_a_result_cut_by_sigkill_is_reported_as_partial_and_never_as_success(pla
     assert "1 result arrived before" in done.end["error"]
     assert re.search(r"result 'part' was cut off after \d+\.\d [KM]iB of 100\.0 MiB", done.end["error"])
     assert [record["name"] for record in done.of("result")] == ["whole"]
-    assert list((place.folder / ".malbox").rglob("*.part")) == []
+    assert list((place.folder / ".malbox").glob("objects/tmp/*")) == []
 
 
 def test_a_plugin_that_ends_before_it_is_ready_shows_its_last_words(place: Place) -> None:

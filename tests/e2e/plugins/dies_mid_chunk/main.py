@@ -22,7 +22,7 @@ class DiesMidChunk(malbox.Plugin):
 
 def die_when_something_arrived(results: Path) -> None:
     """Watch what the supervisor writes, and end this process once it is more than nothing."""
-    while not any(path.stat().st_size for path in results.rglob("*.part")):
+    while not any(path.stat().st_size for path in results.glob("objects/tmp/*")):
         pass
     os.kill(os.getpid(), signal.SIGKILL)
 
