@@ -69,10 +69,12 @@ class LedgerReader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        if which.sample is None and which.since is None and (which.states or which.plugins):
+        if which.sample is None and (which.states or which.plugins):
             with self._snapshot():
                 return self._tasks_of(which)
         where, values = _conditions(which)
+        if which.since is not None:
+            where, values = f"{where} AND task >= ?", [*values, self._first_since(which.since)]
         limit = -1 if which.limit is None else which.limit
         return self._task_rows(f"WHERE {where} ORDER BY task DESC LIMIT ?", [*values, limit])
 
@@ -151,12 +153,20 @@ class LedgerReader:
         """Return the newest tasks of states and plugins: the newest of each, which an index has in order, merged."""
         limit = -1 if which.limit is None else which.limit
         of_plugins: list[tuple[str, list[str | bytes]]] = [(" AND plugin = ?", [to_db(each)]) for each in which.plugins]
+        since, since_values = "", list[float]()
+        if which.since is not None:
+            since, since_values = " AND task >= ? AND added_at >= ?", [self._first_since(which.since), which.since]
         found: list[int] = []
         for state in which.states or TaskState:
-            end = "ended_at IS NOT NULL" if state.is_final else "ended_at IS NULL"
+            index, end = "tasks_open", "ended_at IS NULL"
+            if state.is_final:
+                index, end = "tasks_by_plugin" if of_plugins else "tasks_by_state", "ended_at IS NOT NULL"
             for condition, values in of_plugins or [("", [])]:
-                sql = f"SELECT task FROM tasks WHERE {end} AND state = ?{condition} ORDER BY task DESC LIMIT ?"
-                found += [task for (task,) in self._rows(sql, [state.value, *values, limit])]
+                sql = (
+                    f"SELECT task FROM tasks INDEXED BY {index} WHERE {end} AND state = ?{condition}{since} "
+                    "ORDER BY task DESC LIMIT ?"
+                )
+                found += [task for (task,) in self._rows(sql, [state.value, *values, *since_values, limit])]
         found.sort(reverse=True)
         if which.limit is not None:
             del found[which.limit :]
@@ -165,6 +175,13 @@ class LedgerReader:
             some = found[start : start + _MAX_VALUES]
             rows += self._task_rows(f"WHERE task IN ({_marks(some)}) ORDER BY task DESC", some)
         return rows
+
+    def _first_since(self, since: float) -> int:
+        """Return the least number of those that were taken since a time: there are few, or most are wanted."""
+        ((first,),) = self._rows(
+            "SELECT min(task) FROM tasks INDEXED BY tasks_by_time WHERE added_at >= ?", [since]
+        ) or [(None,)]
+        return 1 << 62 if first is None else int(first)
 
     def _task_rows(self, which: str, values: Sequence[object]) -> list[TaskRow]:
         return [_task_row(row) for row in self._rows(f"{_TASK} {which}", values)]

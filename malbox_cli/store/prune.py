@@ -74,9 +74,10 @@ def _prune_files(folder: Path, until: float, is_needed: Callable[[str], bool], *
         for file in _files_in(below):
             with suppress(FileNotFoundError):
                 status = file.stat()
-                if status.st_mtime < until and not is_needed(file.name):
-                    if dry_run or _remove_object(folder, file, until, is_needed):
-                        size += status.st_size
+                if status.st_mtime >= until or is_needed(file.name):
+                    continue
+                if dry_run or _remove_object(folder, file, until, is_needed):
+                    size += status.st_size
     return size
 
 

@@ -148,6 +148,9 @@ def test_the_newest_tasks_come_first_and_each_filter_narrows(writer: Writer, rea
     assert ids(reader, sample="00000") == []
     assert ids(reader, since=1020.0) == [24, 23, 22, 21, 20]
     assert ids(reader, since=1020.0, plugins=frozenset("p"), limit=1) == [24]
+    assert ids(reader, since=1020.5, plugins=frozenset("pr")) == [24, 23, 21]
+    assert ids(reader, since=1015.0, states=frozenset({TaskState.RUNNING})) == [21, 15]
+    assert ids(reader, since=9999.0) == []
     assert ids(reader, sample="/s/same", states=frozenset({TaskState.COMPLETED})) == [24, 12]
     assert reader.counts() == dict.fromkeys(TaskState, 4)
 
@@ -219,3 +222,35 @@ def test_a_reader_does_not_write(writer: Writer, reader: LedgerReader) -> None:
     assert reader._db is not None
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader._db.execute("DELETE FROM tasks")
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        TaskFilter(limit=5),
+        *(TaskFilter(states=frozenset({state}), limit=5) for state in TaskState),
+        TaskFilter(plugins=frozenset("z"), limit=5),
+        TaskFilter(since=1e9, limit=5),
+        TaskFilter(since=1e9, plugins=frozenset("p"), limit=5),
+        TaskFilter(sample="/s/none"),
+        TaskFilter(sample="abcdef", states=frozenset({TaskState.FAILED})),
+    ],
+    ids=str,
+)
+def test_no_question_looks_at_every_task(writer: Writer, reader: LedgerReader, which: TaskFilter) -> None:
+    writer.db.execute("BEGIN")
+    for task in range(1, 5000):
+        writer.task(task, sha256=f"{task:064x}")
+    writer.db.execute("COMMIT")
+    reader.tasks(which)
+    assert reader._db is not None
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    reader._db.set_progress_handler(count, 100)
+    reader.tasks(which)
+    assert steps < 50  # hundreds of instructions; a look at every task takes two or more for each
