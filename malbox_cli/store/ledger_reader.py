@@ -1,5 +1,6 @@
 """Looks into the ledger, beside the supervisor that writes it and without one."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -207,11 +208,13 @@ class LedgerReader:
 
     def _connect(self) -> sqlite3.Connection | None:
         try:
-            os.close(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC))
+            self._path.stat()  # not open: to close it takes the locks away that a writer in this process has on it
         except FileNotFoundError:
             return None
         except OSError as error:
             raise LedgerError(f"cannot read the ledger {self._path}: {error.strerror}") from error
+        if not os.access(self._path, os.R_OK, effective_ids=True):
+            raise LedgerError(f"cannot read the ledger {self._path}: {os.strerror(errno.EACCES)}")
         db = self._open("mode=ro")
         try:
             is_there = require_ours(db, self._path)

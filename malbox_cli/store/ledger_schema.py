@@ -173,7 +173,10 @@ def connect(path: Path) -> sqlite3.Connection:
         LedgerError: It cannot be opened.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Only where it is not there: closing it takes the locks that another connection of this process has on it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from error
     with translated(path):

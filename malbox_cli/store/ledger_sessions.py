@@ -65,7 +65,7 @@ def begin_session(db: sqlite3.Connection, kind: Kind, ids: int) -> Opened:
         ).fetchall():
             _end_tasks_of(db, number, now)
         tasks = _adopt(db, session, now) if kind == "up" else ()
-        first_id = _next_ids(db, ids)
+        first_id = reserve(db, ids)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -91,11 +91,6 @@ def end_session(db: sqlite3.Connection, session: int, own: tuple[int, int], unus
         )
 
 
-def reserve(db: sqlite3.Connection, count: int) -> int:
-    """Return the first of so many numbers for tasks, within a transaction of the caller's."""
-    return _next_ids(db, count)
-
-
 def is_somebody_there(db: sqlite3.Connection) -> bool:
     """Return whether a process that is alive has a session.
 
@@ -106,7 +101,12 @@ def is_somebody_there(db: sqlite3.Connection) -> bool:
     return any(of_boot == boot and _started(pid) == start for _, _, pid, start, of_boot, _ in _open_sessions(db))
 
 
-def _next_ids(db: sqlite3.Connection, count: int) -> int:
+def reserve(db: sqlite3.Connection, count: int) -> int:
+    """Return the first of so many numbers for tasks, within a transaction of the caller's.
+
+    Raises:
+        sqlite3.Error: The ledger cannot be written to.
+    """
     (first,) = db.execute("SELECT value FROM counters WHERE name = 'next_task'").fetchone()
     db.execute("UPDATE counters SET value = ? WHERE name = 'next_task'", (first + count,))
     return int(first)

@@ -34,6 +34,7 @@ from malbox_cli.store.ledger_reader import LedgerReader
 from malbox_cli.store.ledger_rows import TaskFilter
 from malbox_cli.store.ledger_schema import LedgerError, ledger_path
 from malbox_cli.store.objects import object_path
+from malbox_cli.store.prune import prune
 from malbox_cli.store.task_states import TaskState
 from malbox_cli.supervisor.events import IdsReserved, LedgerStuck, LedgerWell
 
@@ -310,6 +311,22 @@ def test_a_run_leaves_the_tasks_of_a_supervisor_alone(tmp_path: Path, reader: Le
     assert run.ledger.open_tasks() == ()
     assert run.ledger.close()
     assert [row.state for row in reader.tasks()] == [TaskState.QUEUED]
+
+
+def test_looking_into_it_from_the_same_process_takes_no_lock_from_it(tmp_path: Path) -> None:
+    writing = Writing(tmp_path)
+    writing.until(writing.write(added(1)))
+    with LedgerReader(tmp_path) as reader:
+        assert len(reader.tasks()) == 1
+    prune(tmp_path, 0.0)
+    # One that believes to be the last takes the log away when it goes.
+    done = outside("w = Writing(STATE, 'run'); w.write(added(100)); assert w.ledger.close()", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Path(f"{ledger_path(tmp_path)}-wal").exists()
+    writing.until(writing.write(added(2)))
+    assert writing.ledger.close()
+    with LedgerReader(tmp_path) as reader:
+        assert [row.task for row in reader.tasks()] == [100, 2, 1]
 
 
 # Numbers.
