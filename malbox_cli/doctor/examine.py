@@ -50,7 +50,7 @@ def examine(manifest_path: Path, *, is_named: bool, cleaning: bool) -> Findings:
     if cleaning:
         removed += clean(base) if base is not None else []
         removed += clean_default_domain(root) if root is not None else []
-    checks = [*examine_machine(0 if manifest is None else len(manifest.plugins)), about_base]
+    checks = [*examine_machine(() if manifest is None else manifest.plugins), about_base]
     if root is not None:
         wanted = manifest is not None and manifest.domain == "default"
         checks += [examine_default_root(root, is_wanted=wanted), examine_default_domain(root)]

@@ -3,6 +3,7 @@
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,7 @@ from malbox_cli.doctor.checks import (
     ok,
     problem,
 )
+from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor.cgroups import own_group
 from malbox_cli.supervisor.descriptors import descriptors_for
 from plugin_runtime.releases import release_of
@@ -30,11 +32,11 @@ ROOM_IF_UNKNOWN = 2 << 20
 NEEDS = "iceoryx2=="
 
 
-def examine_machine(plugins: int) -> list[Check]:
+def examine_machine(plugins: Sequence[PluginSpec]) -> list[Check]:
     """Return what is to be said of this machine.
 
     Args:
-        plugins: How many plugins there is to be room for.
+        plugins: Those that there is to be room for.
     """
     name = os.uname()
     return [
@@ -42,7 +44,7 @@ def examine_machine(plugins: int) -> list[Check]:
         check_python(sys.version_info[:3]),
         _check_iceoryx2(),
         _check_shared_memory(plugins),
-        _check_descriptors(plugins),
+        _check_descriptors(len(plugins)),
         _check_processes(),
         _check_control_group(),
     ]
@@ -67,13 +69,14 @@ def _check_iceoryx2() -> Check:
     return ok("iceoryx2", f"release {release}; plugins need the same one")
 
 
-def _check_shared_memory(plugins: int) -> Check:
+def _check_shared_memory(plugins: Sequence[PluginSpec]) -> Check:
+    at_once = [spec.concurrency for spec in plugins] or [1]
     try:
-        from plugin_runtime.ports.iceoryx import ROOM_FOR_PLUGIN
+        from plugin_runtime.ports.iceoryx_services import room_for_plugin
 
-        room = ROOM_FOR_PLUGIN
+        room = sum(map(room_for_plugin, at_once))
     except Exception:  # noqa: BLE001 - said before
-        room = ROOM_IF_UNKNOWN
+        room = ROOM_IF_UNKNOWN * len(at_once)
     try:
         kind = file_system_of(Path("/proc/self/mounts").read_text(), str(SHARED_MEMORY))
         status = os.statvfs(SHARED_MEMORY)
@@ -82,7 +85,7 @@ def _check_shared_memory(plugins: int) -> Check:
     if not os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
         return problem("shared memory", f"{SHARED_MEMORY} may not be written to", f"chmod 1777 {SHARED_MEMORY}")
     size, free = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
-    return check_shared_memory(kind, size, free, room * max(1, plugins), plugins)
+    return check_shared_memory(kind, size, free, room, len(plugins))
 
 
 def _check_descriptors(plugins: int) -> Check:

@@ -1,5 +1,6 @@
 """One process of a plugin that works on several tasks at once."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -59,3 +60,13 @@ def test_a_crash_takes_all_of_them_with_it_and_each_is_tried_again(place: Place)
         assert [done.code for done in ends] == [0] * MANY
         eventually(lambda: place.plugin_status(manifest, "echo")["state"] == "READY", "it is READY again")
         assert place.plugin_status(manifest, "echo")["pid"] != first["pid"]
+
+
+def test_doctor_counts_the_shared_memory_of_a_plugin_with_many(place: Place) -> None:
+    def said(concurrency: int) -> str:
+        manifest = place.manifest(echo={"execution": "parallel", "concurrency": concurrency})
+        checks = json.loads(place.malbox("doctor", "-f", manifest, "--json").out)["checks"]
+        return next(str(check["message"]) for check in checks if check["name"] == "shared memory")
+
+    assert said(1).endswith("1 plugin(s) take 1.4 MiB")
+    assert said(32).endswith("1 plugin(s) take 9.7 MiB")
