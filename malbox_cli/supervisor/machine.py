@@ -272,10 +272,11 @@ class Machine:
         self._desk.board.look_at_specs()
         self._has_on_demand = self._any_is_on_demand()
         self._out.append(SendConfigReloaded())
+        # First, so that nothing that comes after one of them is started before it has been.
+        self._lives.restart(restarted, now)
         self._lives.stop(changes.removed, now)
         for plugin_id in changes.removed:
             self._desk.drop(self._plugins[plugin_id], now)
-        self._lives.restart(restarted, now)
         self._lives.start(changes.added, now)
 
     def _any_is_on_demand(self) -> bool:
