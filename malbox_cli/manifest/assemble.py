@@ -91,6 +91,7 @@ class Reader:
             state_dir=self._base / read.state_dir,
             plugin_ids=tuple(read.instances),
             process_ids={name: process_ids(name, count) for name, count in read.instances.items()},
+            ledger=read.ledger,
         )
 
     def read_plugin(self, table: PluginTable) -> tuple[PluginSpec | None, tuple[Problem, ...]]:

@@ -240,12 +240,14 @@ class Location:
         state_dir: The folder of the ledger, the results and the logs, absolute.
         plugin_ids: The names of the plugins' tables.
         process_ids: For each of them the ids of its processes: itself, or its instances.
+        ledger: Whether tasks are kept on disk.
     """
 
     path: Path
     state_dir: Path
     plugin_ids: tuple[str, ...]
     process_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ledger: bool = True
 
     @property
     def groups(self) -> Mapping[str, str]:

@@ -154,9 +154,11 @@ class LedgerReader:
         """Return the newest tasks of states and plugins: the newest of each, which an index has in order, merged."""
         limit = -1 if which.limit is None else which.limit
         of_plugins: list[tuple[str, list[str | bytes]]] = [(" AND plugin = ?", [to_db(each)]) for each in which.plugins]
-        since, since_values = "", list[float]()
+        span, span_values = "", list[float]()
         if which.since is not None:
-            since, since_values = " AND task >= ? AND added_at >= ?", [self._first_since(which.since), which.since]
+            span, span_values = " AND task >= ? AND added_at >= ?", [self._first_since(which.since), which.since]
+        if which.before is not None:
+            span, span_values = f"{span} AND task < ?", [*span_values, which.before]
         found: list[int] = []
         for state in which.states or TaskState:
             index, end = "tasks_open", "ended_at IS NULL"
@@ -164,10 +166,10 @@ class LedgerReader:
                 index, end = "tasks_by_plugin" if of_plugins else "tasks_by_state", "ended_at IS NOT NULL"
             for condition, values in of_plugins or [("", [])]:
                 sql = (
-                    f"SELECT task FROM tasks INDEXED BY {index} WHERE {end} AND state = ?{condition}{since} "
+                    f"SELECT task FROM tasks INDEXED BY {index} WHERE {end} AND state = ?{condition}{span} "
                     "ORDER BY task DESC LIMIT ?"
                 )
-                found += [task for (task,) in self._rows(sql, [state.value, *values, *since_values, limit])]
+                found += [task for (task,) in self._rows(sql, [state.value, *values, *span_values, limit])]
         found.sort(reverse=True)
         if which.limit is not None:
             del found[which.limit :]
@@ -266,6 +268,9 @@ def _conditions(which: TaskFilter) -> tuple[str, list[object]]:
     if which.since is not None:
         conditions.append("added_at >= ?")
         values.append(which.since)
+    if which.before is not None:
+        conditions.append("task < ?")
+        values.append(which.before)
     return " AND ".join(conditions), values
 
 

@@ -93,6 +93,7 @@ class TaskFilter:
         sample: Its path as it was given, or the beginning of its sha256, of 6 digits or more.
         since: Taken at this time or later.
         limit: No more than the newest so many.
+        before: With a number below this one: where a list goes on.
     """
 
     states: frozenset[TaskState] = frozenset()
@@ -100,3 +101,4 @@ class TaskFilter:
     sample: str | None = None
     since: float | None = None
     limit: int | None = None
+    before: int | None = None
