@@ -30,11 +30,12 @@ ICEORYX2 = "MALBOX_ICEORYX2"
 HEARTBEAT = "MALBOX_HEARTBEAT"
 CONCURRENCY = "MALBOX_CONCURRENCY"
 VERBOSE = "MALBOX_VERBOSE"
+DEBUG = "MALBOX_DEBUG"
 
 SET_BY_SUPERVISOR = frozenset(
     {
         *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
-        *(ICEORYX2, HEARTBEAT, CONCURRENCY, VERBOSE),
+        *(ICEORYX2, HEARTBEAT, CONCURRENCY, VERBOSE, DEBUG),
     }
 )
 """What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""
@@ -64,6 +65,8 @@ class PluginEnvironment:
         heartbeat_slot: Which slot's heartbeats they are.
         concurrency: How many tasks it is sent at once.
         verbose: Whether iceoryx2's own log lines are wanted.
+        debug: The one task to run under a debugger instead of talking to a supervisor, as `debugging` reads it; empty
+            where there is none.
     """
 
     plugin_id: str
@@ -77,6 +80,7 @@ class PluginEnvironment:
     heartbeat_slot: int = 0
     concurrency: int = 1
     verbose: bool = False
+    debug: str = ""
 
     @property
     def supervisor_knows_extensions(self) -> bool:
@@ -113,6 +117,7 @@ class PluginEnvironment:
             heartbeat_slot=heartbeat_slot,
             concurrency=_number(environ, CONCURRENCY, 1, least=1, most=CREDIT_SLOTS),
             verbose=environ.get(VERBOSE) == "1",
+            debug=environ.get(DEBUG, ""),
         )
 
     def variables(self) -> dict[str, str]:
@@ -137,6 +142,8 @@ class PluginEnvironment:
             variables[CONCURRENCY] = str(self.concurrency)
         if self.verbose:
             variables[VERBOSE] = "1"
+        if self.debug:
+            variables[DEBUG] = self.debug
         return variables
 
 

@@ -53,7 +53,10 @@ def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> 
         if threading.current_thread() is not threading.main_thread():
             raise MalboxError("run was called by another thread than the main one, which alone is told of signals")
         environment = PluginEnvironment.read(os.environ)
-        code, at_once = _run(plugin, environment, name or type(plugin).__name__, version or "0.0.0")
+        if environment.debug:
+            code = _debug(plugin, environment)
+        else:
+            code, at_once = _run(plugin, environment, name or type(plugin).__name__, version or "0.0.0")
     except MalboxError as error:
         report_to_stderr(f"{os.path.basename(sys.argv[0]) or 'plugin'}: {error}")
         if isinstance(error, VersionMismatch):
@@ -93,6 +96,13 @@ def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str
     # Nobody is left to end a process whose last threads do not; and a thread that the interpreter ends inside an
     # extension module can take the process down with it.
     return code, loop.handlers_are_running or outside.supervisor_has_ended
+
+
+def _debug(plugin: Plugin, environment: PluginEnvironment) -> int:
+    from plugin_runtime.debugging import DebugTask, debug  # nobody else needs a debugger
+
+    configure_logging()
+    return debug(plugin, environment, DebugTask.from_text(environment.debug))
 
 
 def _open_ports(environment: PluginEnvironment, release: str) -> PluginPorts:

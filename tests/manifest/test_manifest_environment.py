@@ -73,6 +73,7 @@ def test_what_a_manifest_may_not_set_is_what_the_supervisor_sets() -> None:
         heartbeat=1.0,
         verbose=True,
         concurrency=2,
+        debug="{}",
     )
     assert set(told.variables()) == SET_BY_SUPERVISOR
 
