@@ -13,6 +13,7 @@ from typing import Any, Self
 from malbox_cli.control.messages import (
     Canceling,
     Changing,
+    Following,
     ReloadDone,
     Reloading,
     Request,
@@ -110,7 +111,7 @@ class ControlClient:
         yield from self.records()
 
     def records(self) -> Iterator[Record]:
-        """Yield the records that are still to come of the task that was submitted; the last is its end.
+        """Yield the records that are still to come of the task that was submitted or is followed; the last is its end.
 
         Raises:
             SupervisorLost: It ended before the task did.
@@ -125,6 +126,18 @@ class ControlClient:
             yield record
             if isinstance(record, Ended | Refused):
                 return
+
+    def follow(self, task: int) -> None:
+        """Ask for what comes of a task from now on, which `records` then yields.
+
+        Raises:
+            RequestDenied: No such task is open.
+            SupervisorSilent: The supervisor does not answer.
+            SupervisorLost: It ended before it answered.
+            MalboxError: It is of another version.
+        """
+        self._send(Following(task))
+        self._receive_list("plugins")
 
     def cancel(self, task: int) -> None:
         """Ask for the end of a task; its records go on until it has come.
