@@ -11,19 +11,24 @@ __all__ = ["cli", "main"]
 
 # A command's module is imported when the command is used: `malbox --help` is to be quick.
 COMMANDS = {
+    "cancel": "Cancel tasks.",
     "check": "Read a manifest and print every problem in it.",
     "doctor": "Say what is wrong with this machine, and clean up.",
     "down": "Stop the supervisor of a manifest.",
     "events": "Show how plugins stand, and what changes.",
     "init": "Write a manifest from the plugin folders that are there.",
     "logs": "Show what the plugins printed, and what malbox said of them.",
+    "prune": "Remove tasks that ended long ago, with their results.",
     "reload": "Have a running supervisor read its manifest again.",
     "restart": "Restart plugins of a running supervisor.",
+    "retry": "Send tasks again, or run one under a debugger.",
     "run": "Run plugins on samples, once; nothing else has to be running.",
     "send-task": "Give one sample to a plugin of a running supervisor.",
+    "show": "Show everything about a task.",
     "start": "Start plugins of a running supervisor.",
     "status": "Show the plugins of a running supervisor.",
     "stop": "Stop plugins of a running supervisor.",
+    "tasks": "List the tasks that were accepted.",
     "up": "Run the plugins of a manifest until stopped.",
     "wait": "Wait until plugins of a running supervisor are READY.",
 }

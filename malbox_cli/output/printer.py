@@ -78,16 +78,20 @@ class JsonPrinter:
 
 
 class TextPrinter:
-    """Something to read; on a terminal with a bar for each task that runs."""
+    """Something to read; on a terminal with a bar for each task that runs.
 
-    def __init__(self) -> None:
+    Args:
+        with_bars: Whether there is anything to wait for.
+    """
+
+    def __init__(self, *, with_bars: bool = True) -> None:
         from rich.console import Console
 
         self._out: Console = Console(highlight=False, soft_wrap=True, emoji=False)
         self._bars: Bars | None = None
         self._tasks: dict[int, tuple[str, str, TaskID | None]] = {}
         where = self._out if self._out.is_terminal else Console(stderr=True, highlight=False, emoji=False)
-        if where.is_terminal:
+        if where.is_terminal and with_bars:
             self._bars = _bars(where)
             self._bars.start()
 
@@ -105,11 +109,28 @@ class TextPrinter:
             case TaskWarning():
                 self._print(f"{self._who(record.task)}: warning: {one_line(record.message)}", "yellow")
             case Result():
-                self._result(record)
+                self.show_result(f"{self._who(record.task)} → {one_line(record.name)}", record)
             case Ended():
                 self._ended(record)
             case Refused():
                 self._print(f"{one_line(record.plugin)}: refused: {one_line(record.error)}", "bold red")
+
+    def show_result(self, title: str, record: Result) -> None:
+        """Print a result below a title, which is safe to print.
+
+        Raises:
+            MalboxError: It cannot be read any more.
+        """
+        if record.path is not None and (record.format != "json" or record.size > MAX_SHOWN_JSON):
+            self._print(f"{title}: {human_size(record.size)} in {one_line(record.path)}", "bold")
+            return
+        value = json.loads(_data_of(record))
+        self._print(title, "bold")
+        if is_report(record.name, value):
+            for line in report_lines(value):
+                self._print(f"  {line}")
+        else:
+            self._print_json(pretty_json(value))
 
     def stderr(self) -> TextIO:
         """Return standard error, or what puts lines above the bars where both are on a terminal."""
@@ -125,19 +146,6 @@ class TextPrinter:
     def _who(self, task: int) -> str:
         plugin, sample, _ = self._tasks.get(task, ("task", str(task), None))
         return one_line(f"{plugin} {sample}")
-
-    def _result(self, record: Result) -> None:
-        title = f"{self._who(record.task)} → {one_line(record.name)}"
-        if record.path is not None and (record.format != "json" or record.size > MAX_SHOWN_JSON):
-            self._print(f"{title}: {human_size(record.size)} in {one_line(record.path)}", "bold")
-            return
-        value = json.loads(_data_of(record))
-        self._print(title, "bold")
-        if is_report(record.name, value):
-            for line in report_lines(value):
-                self._print(f"  {line}")
-        else:
-            self._print_json(pretty_json(value))
 
     def _ended(self, record: Ended) -> None:
         plugin, sample, bar = self._tasks.pop(record.task, (record.plugin, f"task {record.task}", None))

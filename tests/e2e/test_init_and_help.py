@@ -12,8 +12,8 @@ import pytest
 from e2e_harness import PLUGINS, REPOSITORY, Place
 
 COMMANDS = [
-    *("check", "doctor", "down", "events", "init", "logs", "reload", "restart", "run", "send-task", "start", "status"),
-    *("stop", "up", "wait"),
+    *("cancel", "check", "doctor", "down", "events", "init", "logs", "prune", "reload", "restart", "retry", "run"),
+    *("send-task", "show", "start", "status", "stop", "tasks", "up", "wait"),
 ]
 
 
