@@ -29,7 +29,6 @@ class TaskBoard:
         tasks: The open tasks by number.
         open_of: How many of them each plugin has.
         exclusive: The pools beside whose tasks nothing else runs.
-        has_changed: Whether there are others than before, or other ones wait; whoever looks at it takes it back.
     """
 
     def __init__(self, plugins: Mapping[str, PluginRecord], out: list[Action]) -> None:
@@ -39,7 +38,6 @@ class TaskBoard:
         self.tasks: dict[int, Task] = {}
         self.open_of: Counter[str] = Counter()
         self.exclusive: list[Pool] = []
-        self.has_changed = False
         self._of_client: dict[int, dict[int, Task]] = {}
         for plugin in plugins.values():
             self.adopt(plugin)
@@ -67,7 +65,6 @@ class TaskBoard:
 
     def add(self, task: Task) -> None:
         """Take in a task."""
-        self.has_changed = True
         self.tasks[task.id] = task
         self.open_of[task.plugin] += 1
         for client in task.listeners:
@@ -132,7 +129,6 @@ class TaskBoard:
 
     def release(self, task: Task) -> None:
         """Keep a task in mind no longer."""
-        self.has_changed = True
         del self.tasks[task.id]
         self.open_of[task.plugin] -= 1
         for client in task.listeners:

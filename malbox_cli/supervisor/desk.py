@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from malbox_cli.control.records import Accepted, Outcome, Refused, TaskWarning
 from malbox_cli.manifest.suggest import did_you_mean
 from malbox_cli.manifest.units import format_duration
-from malbox_cli.store.entries import AttemptEnded, Noted, Requeued
+from malbox_cli.store.entries import AttemptEnded, AttemptOutcome, Noted, Requeued
 from malbox_cli.store.task_states import TaskState
 from malbox_cli.supervisor.actions import AbandonResults, Action, CloseTask, Emit, Grant, ReadSample, Say, SendCancel
 from malbox_cli.supervisor.board import TaskBoard, what_arrived
@@ -446,24 +446,30 @@ class TaskDesk:
         task.losses += kind == "lost"
         task.failures += kind == "failed"
         self.board.write(AttemptEnded(task.id, task.attempts, kind, attempt.interruption or error))
+        if self._goes_on_elsewhere(task, kind):
+            self.board.write(Requeued(task.id))
+            self.board.release(task)
+            return
         rest = rest_before_next(task, kind, self.board.pool_of(task).spec.retries)
-        if rest is not None and not attempt.lost:  # what the disk did not take it would not take the next time either
-            if self._closed is not None and self._is_left(task):
-                self.board.write(Requeued(task.id))
-                self.board.release(task)
-                return
-            if self._closed is None and not self.board.pool_of(task).is_going:
-                self._try_again(task, attempt.interruption or error or "", rest, now)
-                return
+        if rest is not None and self._can_go_on(task, attempt):
+            self._try_again(task, attempt.interruption or error or "", rest, now)
+            return
         if kind == "interrupted":
             outcome, error = Outcome.CANCELED, attempt.interruption
         elif kind == "lost":
             error = f"{error}{poison(task)}"
         self.board.end(task, outcome, error, now)
 
+    def _goes_on_elsewhere(self, task: Task, kind: AttemptOutcome) -> bool:
+        """Whether a task is left to the next supervisor."""
+        return self._closed is not None and kind == "interrupted" and self._is_left(task)
+
     def _is_left(self, task: Task) -> bool:
-        """Whether a task that has not ended is left to the next supervisor."""
         return self._keeps_tasks and task.is_detached and task.is_kept
+
+    def _can_go_on(self, task: Task, attempt: Attempt) -> bool:
+        # What the disk did not take is not the plugin's fault, and would not be taken the next time.
+        return self._closed is None and not self.board.pool_of(task).is_going and not attempt.lost
 
     def _try_again(self, task: Task, why: str, rest: float, now: float) -> None:
         pool = self.board.pool_of(task)

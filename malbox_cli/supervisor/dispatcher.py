@@ -38,7 +38,6 @@ class Dispatcher:
 
     def queue(self, task: Task) -> None:
         """Let a task wait for its turn, behind those of its priority."""
-        self._board.has_changed = True
         self._last_order += 1
         task.order = self._last_order
         self._board.pool_of(task).queue.push(task)
@@ -111,7 +110,6 @@ class Dispatcher:
                 task.is_being_checked, task.checked_at = False, now
 
     def _send(self, pool: Pool, task: Task, worker: PluginRecord, now: float) -> None:
-        self._board.has_changed = True
         pool.queue.remove(task)
         task.move(TaskState.RUNNING)
         task.attempts += 1

@@ -145,14 +145,12 @@ class Machine:
         # What is said of tasks moves no plugin, but for those that have a process only for a task; the last one may let
         # a plugin go.
         is_about_task = self._decide_about_task(event, now)
-        demand_has_changed = self._has_on_demand and self._desk.board.has_changed
-        if not is_about_task or self._are_leaving or demand_has_changed:
+        if not is_about_task or self._are_leaving or self._has_on_demand:
             before = self._standings()
             if not is_about_task:
                 self._decide_about_plugins(event, now)
             if self._has_on_demand:
                 self._lives.look_at_demand(now)
-                self._desk.board.has_changed = False
             self._let_go_of_those_that_left()
             after = self._standings()
             # Before all else: cleaning up after a process, for one, takes ten times as long as saying that it ended.

@@ -241,19 +241,6 @@ def test_a_task_that_gets_done_while_the_supervisor_stops_is_done() -> None:
     assert history.ended[task].outcome is Outcome.COMPLETED
 
 
-def test_a_task_whose_process_died_before_the_supervisor_stops_is_left_too() -> None:
-    history = History(restarting()).ready()
-    task = history.task(is_detached=True)
-    history.result(task, "r", b"x", DataFormat.BYTES)
-    dies(history)
-    history.do(events.StopAsked("x"))
-    history.stored(task, "r")
-    assert history.machine.has_ended
-    assert history.ended == {}
-    assert history.ledger.tasks[task].attempts == ["lost"]
-    assert history.ledger.tasks[task].results == []
-
-
 def test_without_a_ledger_nothing_is_left() -> None:
     history = History(keeps_tasks=False).ready()
     running, waiting = history.task(is_detached=True), history.task(is_detached=True)
