@@ -17,6 +17,8 @@ __all__ = ["run_under_debugger"]
 
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
 _FIRST_LINE_BYTES = 256
+_NOWHERE = ("/dev/null/debug", "debug")
+"""Where nothing can be: for a plugin whose release does not know of debugging, and looks for a supervisor."""
 
 
 def run_under_debugger(manifest: "Location", task: "TaskRow") -> NoReturn:
@@ -31,6 +33,7 @@ def run_under_debugger(manifest: "Location", task: "TaskRow") -> NoReturn:
     from malbox_cli.manifest.environment import environment_of
     from plugin_runtime.debugging import DebugTask
     from plugin_runtime.environment import PluginEnvironment
+    from plugin_runtime.ports.domain import Domain
 
     spec = next((spec for spec in load(manifest.path).plugins if spec.pool == task.plugin), None)
     if spec is None:
@@ -40,6 +43,7 @@ def run_under_debugger(manifest: "Location", task: "TaskRow") -> NoReturn:
     told = PluginEnvironment(
         plugin_id=spec.id,
         supervisor_pid=os.getpid(),
+        domain=Domain(*_NOWHERE),
         config=spec.config,
         file_ref_threshold=spec.stash_threshold,
         debug=DebugTask(task.task, task.sample, task.config).to_text(),
