@@ -83,7 +83,7 @@ class Lives:
         while again:  # one that is skipped may be what another one waits for
             again = False
             for plugin in self._plugins.values():
-                if plugin.spawning:
+                if plugin.spawning or plugin.leaves:
                     continue
                 if plugin.state is PluginState.BACKOFF and plugin.retry_at is not None and plugin.retry_at <= now:
                     plugin.retry_at = None
