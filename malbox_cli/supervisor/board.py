@@ -139,7 +139,7 @@ class TaskBoard:
 
     def _count(self, task: Task, outcome: Outcome) -> None:
         pool = self.pool_of(task)
-        worker = pool.workers.get(task.worker) or next(iter(pool.workers.values()))
+        worker = pool.workers.get(task.worker) or pool.any_worker
         match outcome:
             case Outcome.COMPLETED:
                 worker.counts.completed += 1

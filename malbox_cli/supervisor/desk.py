@@ -100,7 +100,7 @@ class TaskDesk:
             id=self.ids.take(),
             client=event.client,
             plugin=pool.name,
-            version=next((worker.hello.version for worker in pool.workers.values() if worker.hello), spec.version),
+            version=next((worker for worker in pool.workers.values() if worker.hello), pool.any_worker).version,
             sample=event.sample,
             config={**spec.config, **event.config},
             timeout=event.timeout if event.timeout is not None else spec.task_timeout,

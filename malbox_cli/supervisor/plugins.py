@@ -12,6 +12,9 @@ from plugin_runtime.wire.messages import Hello
 
 __all__ = ["PluginRecord", "TaskCounts"]
 
+NO_VERSION = "0.0.0"
+"""What a plugin is that says no version, here and in what its process says of itself."""
+
 
 @dataclass(slots=True)
 class TaskCounts:
@@ -94,6 +97,12 @@ class PluginRecord:
     def id(self) -> str:
         """The plugin's id."""
         return self.spec.id
+
+    @property
+    def version(self) -> str:
+        """Its version: what its process says, unless that says nothing; else what its plugin.toml does."""
+        said = self.hello.version if self.hello is not None else ""
+        return self.spec.version if said in ("", NO_VERSION) else said
 
     @property
     def is_on_demand(self) -> bool:

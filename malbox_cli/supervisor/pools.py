@@ -77,9 +77,14 @@ class Pool:
     waiting: deque[Submit] = field(default_factory=deque)
 
     @property
+    def any_worker(self) -> PluginRecord:
+        """One of its processes."""
+        return next(iter(self.workers.values()))
+
+    @property
     def spec(self) -> PluginSpec:
         """What the manifest says of it; its processes are alike."""
-        return next(iter(self.workers.values())).spec
+        return self.any_worker.spec
 
     @property
     def is_gone(self) -> bool:

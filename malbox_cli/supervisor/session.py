@@ -194,7 +194,7 @@ def _status_of(plugin: PluginRecord, queued: int, age: Callable[[float], float])
     return PluginStatus(
         id=plugin.id,
         name=plugin.spec.name,
-        version=plugin.hello.version if plugin.hello else plugin.spec.version,
+        version=plugin.version,
         state=plugin.standing.value,
         reason=plugin.reason,
         pid=plugin.pid,

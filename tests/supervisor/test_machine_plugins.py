@@ -209,3 +209,16 @@ def test_a_plugin_that_is_not_ready_in_time_is_killed() -> None:
     history.exited(signal=KILL)
     assert history.state() is PluginState.FAILED
     assert history.plugin().reason == "did not get ready within 3s (start_timeout)"
+
+
+@pytest.mark.parametrize(
+    ("in_file", "said", "version"), [("0.0.0", "2.0", "2.0"), ("1.0", "2.0", "2.0"), ("1.0", "0.0.0", "1.0")]
+)
+def test_the_version_is_that_of_the_process_unless_it_says_none(in_file: str, said: str, version: str) -> None:
+    history = History(spec("p", version=in_file))
+    assert history.plugin().version == in_file
+    history.spawned()
+    hello = Hello(1, "test 1", "0.10.0", "p", said, history.plugin().instance, frozenset())
+    history.do(events.PluginStarted("p", history.plugin().pid or 0, is_ours=True, hello=hello))
+    history.task()
+    assert history.ledger.tasks[1].added.version == history.plugin().version == version
