@@ -26,9 +26,9 @@ def kept(place: Place) -> KeptTasks:
 
 
 def fill(kept: KeptTasks) -> None:
-    """Keep one task in each state, the first an hour old, with samples of their own."""
+    """Keep one task in each state, an hour apart, with samples of their own."""
     for number, state in enumerate(TaskState, 1):
-        age = 3600 - 60 * number
+        age = 3600 * (7 - number)
         plugin = "raises" if state is TaskState.FAILED else "echo"
         error = None if state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.COMPLETED) else f"why {number}"
         sha256 = SHAS[number % 3]
@@ -84,7 +84,7 @@ def test_tasks_are_listed_newest_first_a_line_each(place: Place, kept: KeptTasks
         (["--sample", "ABCDEF"], [5, 4, 2, 1]),
         (["--sample", "abcdef0"], [4, 1]),
         (["--sample", "abcdef0", "--sample", "/s/4", "--sample", "/s/6"], [6, 4, 1]),
-        (["--since", "3400s"], [6, 5, 4]),
+        (["--since", "3.5h"], [6, 5, 4]),
         (["--since", "2020-01-01"], [6, 5, 4, 3, 2, 1]),
         (["--state", "TIMEOUT", "--since", "1s"], []),
         (["-n", "0"], [6, 5, 4, 3, 2, 1]),
