@@ -31,7 +31,12 @@ An empty task ends 130 µs after it was sent, and a transaction takes 250 µs: i
 470 µs instead of 610.
 """
 MAX_BATCH = 4096
-"""How many entries one transaction takes."""
+"""How many entries one transaction takes, and one more where that belongs to the last."""
+PAIR_SECONDS = 0.05
+"""How long the end of an attempt waits for what becomes of its task, which is told right after it.
+
+Between the two the task would be one that nobody works on and that has not ended: who finds it so would do it again.
+"""
 RETRY_SECONDS = 0.5
 CLOSE_SECONDS = 2.0
 CHECKPOINT_PAGES = 4000
@@ -189,18 +194,21 @@ class Ledger:
         batch: list[tuple[int, float, Entry | _Reserve]] = []
         running = 0
         until: float | None = None  # there is something
-        while len(batch) < MAX_BATCH:
+        is_half = False
+        while len(batch) < MAX_BATCH or is_half:
+            wait = PAIR_SECONDS if is_half else None if until is None else max(0.0, until - time.monotonic())
             try:
-                item = self._entries.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
+                item = self._entries.get(timeout=wait)
             except queue.Empty:
                 break
             if item is None:
                 return batch, True
             batch.append(item)
-            running += isinstance(item[2], AttemptBegan) - isinstance(item[2], AttemptEnded)
+            is_half = isinstance(item[2], AttemptEnded)
+            running += isinstance(item[2], AttemptBegan) - is_half
             if until is None:
                 until = time.monotonic() + LINGER_SECONDS
-            if running <= 0 and self._entries.empty():
+            if running <= 0 and not is_half and self._entries.empty():
                 break
         return batch, False
 

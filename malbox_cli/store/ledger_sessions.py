@@ -15,6 +15,10 @@ __all__ = ["Kind", "Opened", "begin_session", "end_session", "is_somebody_there"
 
 Kind = Literal["up", "run"]
 
+_BETWEEN_ATTEMPTS = (
+    "ended_at IS NULL AND session = ? AND state = 'RUNNING' AND NOT EXISTS "
+    "(SELECT 1 FROM attempts WHERE attempts.task = t.task AND attempts.ended_at IS NULL)"
+)
 _RUN_KILLED = "the `malbox run` that sent it was killed"
 
 
@@ -146,6 +150,9 @@ def _adopt(db: sqlite3.Connection, session: int, now: float) -> tuple[OpenTask, 
         "(SELECT session FROM sessions WHERE closed_at IS NOT NULL)",
         (session,),
     )
+    # Where it was not written any more what an attempt that ended means for its task, that is done again.
+    db.execute(f"DELETE FROM results WHERE task IN (SELECT task FROM tasks t WHERE {_BETWEEN_ATTEMPTS})", (session,))
+    db.execute(f"UPDATE tasks AS t SET state = 'QUEUED' WHERE {_BETWEEN_ATTEMPTS}", (session,))
     return tuple(
         _open_task(row, now)
         for row in db.execute(

@@ -344,10 +344,12 @@ class TaskDesk:
     def stuck(self, reason: str) -> None:
         """Take and send nothing while nothing can be written down."""
         self._stuck, self._dispatcher.is_held = reason, True
+        self._out.append(Say("error", f"{reason}; no task is taken or sent until it can be written to"))
 
     def well(self, now: float) -> None:
         """Go on."""
         self._stuck, self._dispatcher.is_held = None, False
+        self._out.append(Say("info", "the ledger can be written to again: tasks go on"))
         self.dispatch_all(now)
 
     # Time.

@@ -62,11 +62,15 @@ def _take_up(desk: TaskDesk, open_task: OpenTask, now: float) -> None:
         losses=open_task.lost,
         failures=open_task.failed,
     )
-    if open_task.was_running:
-        task.losses += 1
-        board.write(AttemptEnded(task.id, task.attempts, "lost", WHY))
-        board.write(Requeued(task.id))
+    if not open_task.was_running:
+        desk.adopt_open(task)
+        return
+    task.losses += 1
+    goes_again = rest_before_next(task, "lost", board.pool_of(task).spec.retries) is not None
+    board.write(AttemptEnded(task.id, task.attempts, "lost", WHY))
+    board.write(Requeued(task.id))
+    if goes_again:
         board.write(Noted(task.id, "retry", f"{WHY}; it is tried again"))
     desk.adopt_open(task)
-    if open_task.was_running and rest_before_next(task, "lost", board.pool_of(task).spec.retries) is None:
+    if not goes_again:
         desk.end_open(task, Outcome.FAILED, f"{WHY}{poison(task)}", now)

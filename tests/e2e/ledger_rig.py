@@ -1,4 +1,4 @@
-"""What the tests of the ledger have in common: tasks whose results can be foretold, and how the ledger is held to them."""
+"""What the tests of the ledger share: tasks whose results can be foretold, and what the ledger is held to."""
 
 import hashlib
 import json

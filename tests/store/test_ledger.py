@@ -498,3 +498,34 @@ def test_a_task_that_came_and_went_is_written_once() -> None:
         "began": 2,
         "kept": 1,
     }
+
+
+def test_no_transaction_parts_the_end_of_an_attempt_from_what_becomes_of_its_task(writing: Writing) -> None:
+    for task in range(1, 21):
+        writing.write(added(task))
+        writing.until(writing.write(began(task)))
+        half = writing.write(finished(task))
+        wait_for(writing.ledger._entries.empty)  # the writer has it, and could begin
+        whole = writing.write(ended(task) if task % 2 else Requeued(task))
+        assert writing.next(Committed).number == whole == half + 1
+
+
+def test_a_task_whose_attempt_ended_and_nothing_else_begins_anew(tmp_path: Path, reader: LedgerReader) -> None:
+    code = """
+writing = Writing(STATE)
+for each in (added(1), began(1), kept(1), finished(1, "failed"), added(2), began(2), kept(2)):
+    writing.write(each)
+writing.until(writing.write(finished(2)))
+die()
+"""
+    assert outside(code, tmp_path).returncode == -signal.SIGKILL
+    writing = Writing(tmp_path)
+    try:
+        tasks = writing.ledger.open_tasks()
+        assert [(each.added.task, each.was_running, each.attempts) for each in tasks] == [(1, False, 1), (2, False, 1)]
+        for task in (1, 2):
+            row = reader.task(task)
+            assert row is not None
+            assert (row.state, row.results) == (TaskState.QUEUED, 0)
+    finally:
+        assert writing.ledger.close()
