@@ -74,6 +74,7 @@ PURE = (
     "malbox_cli/supervisor/diagnosis.py",
     "malbox_cli/supervisor/dispatcher.py",
     "malbox_cli/supervisor/endings.py",
+    "malbox_cli/supervisor/entrance.py",
     "malbox_cli/supervisor/events.py",
     "malbox_cli/supervisor/exit_status.py",
     "malbox_cli/supervisor/heartbeat_slots.py",

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from malbox_cli.control.records import Accepted, Outcome, Refused, TaskWarning
-from malbox_cli.manifest.suggest import did_you_mean
+from malbox_cli.control.records import Accepted, Outcome, TaskWarning
 from malbox_cli.manifest.units import format_duration
 from malbox_cli.store.entries import AttemptEnded, AttemptOutcome, Noted, Requeued
 from malbox_cli.store.task_states import TaskState
-from malbox_cli.supervisor.actions import AbandonResults, Action, CloseTask, Emit, Grant, ReadSample, Say, SendCancel
+from malbox_cli.supervisor.actions import AbandonResults, Action, CloseTask, Grant, Say, SendCancel
 from malbox_cli.supervisor.board import TaskBoard, what_arrived
 from malbox_cli.supervisor.dispatcher import Dispatcher
+from malbox_cli.supervisor.entrance import Entrance
 from malbox_cli.supervisor.events import (
     IdsReserved,
     ResultNotStored,
@@ -21,16 +21,12 @@ from malbox_cli.supervisor.events import (
 from malbox_cli.supervisor.intake import Intake
 from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.pools import Pool
-from malbox_cli.supervisor.task_ids import TaskIds
 from malbox_cli.supervisor.task_rules import kind_of_end, poison, rest_before_next
 from malbox_cli.supervisor.tasks import Attempt, Task
 from plugin_runtime.errors import ProtocolError
 from plugin_runtime.wire.messages import Piece
 
-__all__ = ["MAX_WAITING", "TaskDesk"]
-
-MAX_WAITING = 1000
-"""Submissions of one plugin that may wait for room in its queue."""
+__all__ = ["TaskDesk"]
 
 
 class TaskDesk:
@@ -47,13 +43,16 @@ class TaskDesk:
     def __init__(self, plugins: Mapping[str, PluginRecord], out: list[Action], *, keeps_tasks: bool) -> None:
         self._keeps_tasks = keeps_tasks
         self.board = TaskBoard(plugins, out)
-        self.ids = TaskIds(out)
+        self._entrance = Entrance(self.board)
         self._plugins = plugins
         self._out = out
         self._intake = Intake(out)
         self._dispatcher = Dispatcher(self.board)
-        self._closed: str | None = None
-        self._stuck: str | None = None
+
+    @property
+    def unused_ids(self) -> range:
+        """The numbers that were reserved for tasks last and that no task has."""
+        return self._entrance.ids.unused
 
     @property
     def is_empty(self) -> bool:
@@ -64,65 +63,7 @@ class TaskDesk:
 
     def submit(self, event: Submit, now: float) -> None:
         """Take a task, let it wait for room, or refuse it."""
-        pool = self.board.pools.get(event.plugin_id)
-        if (refusal := self._refusal(event, pool)) is not None or pool is None:
-            self._out.append(Emit(event.client, Refused(event.plugin_id, refusal or "")))
-        elif event.waits and (pool.waiting or not pool.has_room):
-            pool.waiting.append(event)
-        else:
-            self._take(event, pool, now)
-
-    def _refusal(self, event: Submit, pool: Pool | None) -> str | None:
-        if pool is None:
-            known = did_you_mean(event.plugin_id, self.board.pools)
-            return f"there is no plugin {event.plugin_id!r}{known}"
-        if self._closed is not None:
-            return self._closed
-        if pool.is_gone:
-            return pool.where_it_stands()
-        if self._stuck is not None:
-            return f"the ledger cannot be written to, so that no task is taken: {self._stuck}"
-        if self.ids.are_used_up:
-            return "the ledger has given no number for it yet; try again in a moment"
-        if event.waits:
-            too_many = len(pool.waiting) >= MAX_WAITING
-            return f"{MAX_WAITING} tasks wait for room in its queue already" if too_many else None
-        if not pool.has_room:
-            return (
-                f"the queue of plugin {pool.name} is full: {pool.load} tasks wait (queue_size); "
-                "send it later, or with --wait"
-            )
-        return None
-
-    def _take(self, event: Submit, pool: Pool, now: float) -> None:
-        spec = pool.spec
-        task = Task(
-            id=self.ids.take(),
-            client=event.client,
-            plugin=pool.name,
-            version=next((worker for worker in pool.workers.values() if worker.hello), pool.any_worker).version,
-            sample=event.sample,
-            config={**spec.config, **event.config},
-            timeout=event.timeout if event.timeout is not None else spec.task_timeout,
-            created_at=now,
-            priority=event.priority,
-            is_detached=event.is_detached,
-            retry_of=event.retry_of,
-            listeners=[event.client],
-        )
-        self.board.add(task)
-        pool.reading += 1
-        self._out.append(ReadSample(task.id, task.sample))
-
-    def _let_in(self, pool: Pool, now: float) -> None:
-        """Take those that waited for room."""
-        while pool.waiting and pool.has_room and not self.ids.are_used_up and self._stuck is None:
-            self._take(pool.waiting.popleft(), pool, now)
-
-    def _turn_away(self, pool: Pool, why: str) -> None:
-        while pool.waiting:
-            event = pool.waiting.popleft()
-            self._out.append(Emit(event.client, Refused(event.plugin_id, why)))
+        self._entrance.submit(event, now)
 
     def sample_read(self, event: SampleRead, now: float) -> None:
         """Queue a task whose sample was read: a plugin's tasks run in the order in which their samples were."""
@@ -178,7 +119,7 @@ class TaskDesk:
     def _dispatch(self, pool: Pool, now: float) -> None:
         self._dispatcher.dispatch(pool, now)
         if pool.waiting:
-            self._let_in(pool, now)
+            self._entrance.let_in(pool, now)
 
     def send_failed(self, task_id: int, error: str, now: float) -> None:
         """End a task that could not be sent."""
@@ -254,11 +195,7 @@ class TaskDesk:
 
     def client_left(self, client: int, now: float) -> None:
         """Ask the tasks of a client that went away to end, but for those that go on without it."""
-        for pool in self.board.pools.values():
-            if any(event.client == client for event in pool.waiting):
-                stay = [event for event in pool.waiting if event.client != client]
-                pool.waiting.clear()
-                pool.waiting.extend(stay)
+        self._entrance.forget(client)
         for task in self.board.without_listener(client):
             if task.client == client and not task.is_detached:
                 self.cancel(task.id, "whoever sent it went away", now)
@@ -276,7 +213,7 @@ class TaskDesk:
         pool = self.board.pools[plugin.spec.pool]
         if all(worker.leaves for worker in pool.workers.values()):
             why = f"plugin {pool.name} is not in the manifest any more"
-            self._turn_away(pool, why)
+            self._entrance.turn_away(pool, why)
             for task in [task for task in self.board.tasks.values() if task.plugin == pool.name]:
                 self.cancel(task.id, why, now)
 
@@ -297,9 +234,9 @@ class TaskDesk:
 
     def close(self, why: str, now: float) -> None:
         """Take no more tasks. Those whose senders wait are asked to end; the others go on with the next supervisor."""
-        self._closed = why
+        self._entrance.closed = why
         for pool in self.board.pools.values():
-            self._turn_away(pool, why)
+            self._entrance.turn_away(pool, why)
         for task in list(self.board.tasks.values()):
             if not self._is_left(task):
                 self.cancel(task.id, why, now)
@@ -329,7 +266,7 @@ class TaskDesk:
         self.board.look_at_specs()
         pool = self.board.pools[plugin.spec.pool]
         if pool.is_gone:
-            self._turn_away(pool, pool.where_it_stands())
+            self._entrance.turn_away(pool, pool.where_it_stands())
             for task in [*pool.queue, *pool.resting.values()]:
                 self._end_unsent(task, Outcome.FAILED, f"plugin {plugin.id} {why}; the task was not sent", now)
 
@@ -337,18 +274,18 @@ class TaskDesk:
 
     def numbered(self, event: IdsReserved, now: float) -> None:
         """Take numbers for further tasks."""
-        self.ids.reserved(event.first, event.count)
+        self._entrance.ids.reserved(event.first, event.count)
         for pool in self.board.pools.values():
-            self._let_in(pool, now)
+            self._entrance.let_in(pool, now)
 
     def stuck(self, reason: str) -> None:
         """Take and send nothing while nothing can be written down."""
-        self._stuck, self._dispatcher.is_held = reason, True
+        self._entrance.stuck, self._dispatcher.is_held = reason, True
         self._out.append(Say("error", f"{reason}; no task is taken or sent until it can be written to"))
 
     def well(self, now: float) -> None:
         """Go on."""
-        self._stuck, self._dispatcher.is_held = None, False
+        self._entrance.stuck, self._dispatcher.is_held = None, False
         self._out.append(Say("info", "the ledger can be written to again: tasks go on"))
         self.dispatch_all(now)
 
@@ -413,7 +350,7 @@ class TaskDesk:
         self.board.end(task, outcome, why, now)
         pool = self.board.pool_of(task)
         if pool.waiting:
-            self._let_in(pool, now)
+            self._entrance.let_in(pool, now)
 
     def _finish(self, task: Task, outcome: Outcome, error: str | None, now: float) -> None:
         """Let go of a task that is with its plugin; it ends once its results are stored.
@@ -464,14 +401,14 @@ class TaskDesk:
 
     def _goes_on_elsewhere(self, task: Task, kind: AttemptOutcome) -> bool:
         """Whether a task is left to the next supervisor."""
-        return self._closed is not None and kind == "interrupted" and self._is_left(task)
+        return self._entrance.closed is not None and kind == "interrupted" and self._is_left(task)
 
     def _is_left(self, task: Task) -> bool:
         return self._keeps_tasks and task.is_detached and task.is_kept
 
     def _can_go_on(self, task: Task, attempt: Attempt) -> bool:
         # What the disk did not take is not the plugin's fault, and would not be taken the next time.
-        return self._closed is None and not self.board.pool_of(task).is_going and not attempt.lost
+        return self._entrance.closed is None and not self.board.pool_of(task).is_going and not attempt.lost
 
     def _try_again(self, task: Task, why: str, rest: float, now: float) -> None:
         pool = self.board.pool_of(task)

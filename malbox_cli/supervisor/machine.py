@@ -96,7 +96,7 @@ class Machine:
     @property
     def unused_ids(self) -> range:
         """The numbers that were reserved for tasks last and that no task has."""
-        return self._desk.ids.unused
+        return self._desk.unused_ids
 
     def plugin_of_task(self, task_id: int) -> str | None:
         """Return the plugin, by its name in the manifest, of an open task; None: there is no such task."""

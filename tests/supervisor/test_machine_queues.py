@@ -7,8 +7,8 @@ from malbox_cli.control.records import Ended, Outcome, Refused
 from malbox_cli.manifest.specs import PluginSpec
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import CheckSamples, Emit, ReadSample, ReserveIds, SendCancel, SendTask
-from malbox_cli.supervisor.desk import MAX_WAITING
 from malbox_cli.supervisor.dispatcher import FRESH_SECONDS
+from malbox_cli.supervisor.entrance import MAX_WAITING
 from malbox_cli.supervisor.pools import PLAIN_IN_FLIGHT
 from malbox_cli.supervisor.task_ids import IDS_AT_ONCE
 from plugin_runtime.wire.names import CREDIT_SLOTS
