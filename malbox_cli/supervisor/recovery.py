@@ -34,8 +34,8 @@ def recover(desk: TaskDesk, tasks: Iterable[OpenTask], now: float) -> None:
     if taken:
         desk.board.out.append(Say("info", f"took up {taken} task{'s'[: taken > 1]} of the supervisor before"))
     for plugin, count in left.items():
-        what = f"{count} task{'s'[: count > 1]} of plugin {plugin}"
-        desk.board.out.append(Say("warning", f"{what} wait in the ledger, and that plugin is not run"))
+        what = f"{count} tasks of plugin {plugin} wait" if count > 1 else f"a task of plugin {plugin} waits"
+        desk.board.out.append(Say("warning", f"{what} in the ledger, and that plugin is not run"))
 
 
 def _take_up(desk: TaskDesk, open_task: OpenTask, now: float) -> None:

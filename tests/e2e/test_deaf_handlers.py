@@ -56,7 +56,7 @@ def test_cancel_and_time_limit_end_it_within_its_grace_and_the_next_task_runs(
     assert kept.state.name == end.outcome.name
     assert kept.partial == end.partial
     assert kept.attempts == 1
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 @pytest.mark.parametrize("timeout", [None, 0.5])
@@ -80,7 +80,7 @@ def test_tasks_beside_it_go_again_and_complete(place: Place, timeout: float | No
             assert [attempt.outcome for attempt in attempts] == ["interrupted", "completed"]
             assert "because of another task" in (attempts[0].error or "")
             check_results(reader, row, Job(f"makes-{number}", json=1))
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_ctrl_c_in_send_task_ends_it(place: Place) -> None:

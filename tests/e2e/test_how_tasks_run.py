@@ -77,7 +77,7 @@ class Tasks:
         with reading(self._manifest) as reader:
             for row in found:
                 check_results(reader, row, Job(row.config["word"], json=1))
-        check_whole(self._manifest)
+        check_whole(self._place, self._manifest)
 
     def _gate(self, word: str) -> Path:
         return self._place.folder / f"until-{word}"

@@ -83,7 +83,7 @@ def test_what_is_new_is_refused_and_what_was_taken_goes_on_once_there_is_room(pl
     with reading(manifest) as reader:
         for number, row in enumerate(found):
             check_results(reader, row, Job(f"makes-{number}", json=1))
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_a_result_for_which_there_is_no_room_fails_its_task_with_the_reason(place: Place, small_disk: Path) -> None:
@@ -98,4 +98,29 @@ def test_a_result_for_which_there_is_no_room_fails_its_task_with_the_reason(plac
     states = [row.state for _, row in sorted(rows(manifest).items())]
     assert states == [TaskState.FAILED, TaskState.COMPLETED]
     assert not list((small_disk / "objects" / "tmp").iterdir())
-    check_whole(manifest)
+    check_whole(place, manifest)
+
+
+def test_a_supervisor_that_ends_while_there_is_no_room_loses_no_task(place: Place, small_disk: Path) -> None:
+    manifest = place.manifest(makes=MAKES)
+    up = place.start_up(manifest)
+    tasks = waiting(place, manifest, "makes", 3, {"began": str(place.folder / "began")})
+    eventually((place.folder / "began").exists, "the first one runs")
+    filler = fill(small_disk)
+    (place.folder / "until").touch()
+    down = place.malbox("down", "-f", manifest, patience=30)
+    assert down.code == 0, down
+    ended_so = up.wait(20)
+    assert "Traceback" not in ended_so.err
+    assert "the ledger" in ended_so.err, ended_so
+    refused = place.malbox("up", "-f", manifest)
+    assert refused.code == 1, refused
+    assert len(refused.err.splitlines()) == 1, refused
+    filler.unlink()
+    with place.up(manifest):
+        found = ended(manifest, tasks)
+    assert [row.state for row in found] == [TaskState.COMPLETED] * 3
+    with reading(manifest) as reader:
+        for number, row in enumerate(found):
+            check_results(reader, row, Job(f"makes-{number}", json=1))
+    check_whole(place, manifest)

@@ -201,6 +201,11 @@ def test_no_task_is_lost_whatever_is_killed(place: Place) -> None:
                 time.sleep(rng.uniform(0, 0.2))  # the moment is what is random here
                 up.popen.kill()
                 up.popen.wait()
+                if rng.random() < 0.5:  # once more while it takes up what was left, or just before or after
+                    up = place.start("up", "-f", manifest, "--exit-on", "never")
+                    time.sleep(rng.uniform(0.1, 1))
+                    up.popen.kill()
+                    up.popen.wait()
                 up = supervise(place, manifest)
             sending.result()
 
@@ -213,12 +218,12 @@ def test_no_task_is_lost_whatever_is_killed(place: Place) -> None:
     eventually(all_ended, "every task has ended", 60 + TASKS / 20)
     assert place.malbox("down", "-f", manifest).code == 0
     up.wait(20)
-    check_books(manifest, books, time.monotonic() - began)
+    check_books(place, manifest, books, time.monotonic() - began)
 
 
-def check_books(manifest: Path, books: Books, seconds: float) -> None:
+def check_books(place: Place, manifest: Path, books: Books, seconds: float) -> None:
     """Hold the ledger against what was acknowledged, and print the figures."""
-    check_whole(manifest)
+    check_whole(place, manifest)
     kept = rows(manifest)
     lost = books.jobs.keys() - kept.keys()
     assert not lost, f"acknowledged, and not in the ledger: {sorted(lost)}"

@@ -65,7 +65,7 @@ def test_what_was_queued_goes_on_in_order_and_what_was_running_goes_again(place:
         for number, row in enumerate(found):
             check_results(reader, row, Job(f"makes-{number}", json=1))
         assert any(note.kind == "retry" for note in reader.notes(tasks[0]))
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_a_task_under_which_everything_ends_twice_is_poison_and_those_behind_it_go_on(place: Place) -> None:
@@ -90,7 +90,7 @@ def test_a_task_under_which_everything_ends_twice_is_poison_and_those_behind_it_
     assert len(notes) == 1, "it was tried again once, and not said to be tried again when it was not"
     assert place.malbox("down", "-f", manifest).code == 0
     up.wait()
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_an_orderly_end_leaves_what_nobody_waits_for_to_the_next_supervisor(place: Place) -> None:
@@ -110,7 +110,7 @@ def test_an_orderly_end_leaves_what_nobody_waits_for_to_the_next_supervisor(plac
     with reading(manifest) as reader:
         for number, row in enumerate(found):
             check_results(reader, row, Job(f"makes-{number}", json=1))
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_a_task_whose_sender_waits_does_not_outlive_the_supervisor(place: Place) -> None:
@@ -158,7 +158,7 @@ def test_a_run_that_is_killed_has_failed_and_its_numbers_are_nobody_elses(place:
     assert found[killed].state is FAILED
     assert found[killed].error == "the `malbox run` that sent it was killed"
     assert outcomes(manifest, killed) == ["interrupted"]
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_runs_beside_a_supervisor_share_its_ledger(place: Place) -> None:
@@ -173,7 +173,34 @@ def test_runs_beside_a_supervisor_share_its_ledger(place: Place) -> None:
     numbers = [record["task"] for done in dones for record in done.of("completed")]
     assert len(set(numbers + tasks)) == 3 + 3 + 5
     assert {task: row.state for task, row in rows(manifest).items()} == dict.fromkeys(numbers + tasks, COMPLETED)
-    check_whole(manifest)
+    check_whole(place, manifest)
+
+
+def test_tasks_of_a_plugin_that_is_not_run_wait_until_it_is(place: Place) -> None:
+    manifest = place.manifest(makes=MAKES, other=MAKES)
+    with place.up(manifest):
+        [mine, others] = [*waiting(place, manifest, "makes", 1), *waiting(place, manifest, "other", 1)]
+    (place.folder / "until").touch()
+    with place.up(manifest, "makes", ready=["makes"]) as up:
+        up.wait_for("a task of plugin other waits in the ledger, and that plugin is not run")
+        assert ended(manifest, [mine])[0].state is COMPLETED
+        assert rows(manifest)[others].state is QUEUED
+    with place.up(manifest):
+        assert ended(manifest, [others])[0].state is COMPLETED
+    check_whole(place, manifest)
+
+
+def test_a_supervisor_that_is_told_twice_to_end_leaves_its_tasks_too(place: Place) -> None:
+    manifest = place.manifest(makes=MAKES)
+    file = place.folder / "deaf"
+    up = place.start_up(manifest)
+    [task] = waiting(place, manifest, "makes", 1, {"deaf": "1", "began": str(file)})
+    eventually(file.exists, "its handler never returns")
+    up.signal(signal.SIGINT)
+    up.wait_for("once more to kill")
+    up.signal(signal.SIGINT)
+    up.wait()
+    assert (rows(manifest)[task].state, outcomes(manifest, task)) == (QUEUED, ["interrupted"])
 
 
 # The sample is not as it was.
@@ -201,7 +228,7 @@ def test_a_sample_that_changes_or_vanishes_while_its_task_waits_fails_it_with_th
         (FAILED, f"the sample {replaced} changed while the task waited: it was written to or replaced"),
         (FAILED, f"the sample {vanishes} is not there any more"),
     ]
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_of_a_copied_sample_the_original_may_go_at_once(place: Place) -> None:
@@ -256,7 +283,7 @@ def test_a_full_queue_is_told_at_once_or_waited_for(place: Place) -> None:
         found = ended(manifest, [*tasks, accepted.task])
     assert [row.state for row in found] == [COMPLETED] * 4
     assert len(rows(manifest)) == 4  # what was refused was no task
-    check_whole(manifest)
+    check_whole(place, manifest)
 
 
 def test_a_client_that_does_not_read_slows_nobody_and_loses_nothing(place: Place) -> None:
