@@ -49,7 +49,7 @@ class LedgerGate:
         self._held: deque[tuple[int, int, Announced | Callable[[], None]]] = deque()
         self._held_of: Counter[int] = Counter()
         self._newest: dict[int, Announced] = {}
-        self._to_grant: deque[int] = deque()
+        self._for_room: deque[tuple[int, Callable[[int], None]]] = deque()
 
     @property
     def is_empty(self) -> bool:
@@ -90,10 +90,19 @@ class LedgerGate:
 
     def grant(self, task_id: int) -> None:
         """Let a task's plugin send another frame, once not too much waits for the disk."""
-        if self._ledger.backlog_bytes > MAX_BACKLOG_BYTES:
-            self._to_grant.append(task_id)
+        self.when_room(task_id, self._grant)
+
+    def when_room(self, task_id: int, then: Callable[[int], None]) -> None:
+        """Call with a task's number once not too much waits for the disk."""
+        if self._for_room or self._ledger.backlog_bytes > MAX_BACKLOG_BYTES:
+            self._for_room.append((task_id, then))
         else:
-            self._grant(task_id)
+            then(task_id)
+
+    def closed(self, task_id: int) -> None:
+        """Take note that a task's plugin sends no more: a credit that waits is not one for the task's next attempt."""
+        if self._for_room:
+            self._for_room = deque(each for each in self._for_room if each != (task_id, self._grant))
 
     def kept(self, number: int) -> None:
         """Take note that everything up to an entry is on disk."""
@@ -111,8 +120,9 @@ class LedgerGate:
                 what()
         if len(self._last) > MAX_SETTLED:
             self._last = {task_id: last for task_id, last in self._last.items() if last > number}
-        while self._to_grant and self._ledger.backlog_bytes <= MAX_BACKLOG_BYTES:
-            self._grant(self._to_grant.popleft())
+        while self._for_room and self._ledger.backlog_bytes <= MAX_BACKLOG_BYTES:
+            task_id, then = self._for_room.popleft()
+            then(task_id)
 
     def _has_to_wait(self, task_id: int) -> bool:
         return self._last.get(task_id, 0) > self._kept or task_id in self._held_of

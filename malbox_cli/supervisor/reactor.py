@@ -242,7 +242,8 @@ class Reactor:
         while self._inbox:
             event = self._inbox.popleft()
             if isinstance(event, Written):
-                self._streams.written(event.task_id)
+                # A small result is in the ledger too, and waits there for the same disk once more.
+                self._gate.when_room(event.task_id, self._streams.written)
             elif isinstance(event, Committed):
                 self._gate.kept(event.number)
             else:
@@ -261,6 +262,7 @@ class Reactor:
                 self._awake_until = self._clock.now() + WAKEFUL_SECONDS
             case actions.CloseTask():
                 self._streams.close_task(action.task_id)
+                self._gate.closed(action.task_id)
             case actions.StorePiece():
                 self._streams.store(action)
             case actions.StoreFile():

@@ -78,6 +78,7 @@ class TaskStreams:
         self._unfinished: set[int] = set()
         self._held: set[int] = set()
         self._unstored_bytes = 0
+        self._overdue: dict[int, int] = {}
 
     @property
     def has_more(self) -> bool:
@@ -162,6 +163,10 @@ class TaskStreams:
 
     def written(self, task_id: int) -> None:
         """Take note that a frame of a task is on disk: there is room for another."""
+        if overdue := self._overdue.pop(task_id, 0):  # it is of an attempt before, and comes before all of the next
+            if overdue > 1:
+                self._overdue[task_id] = overdue - 1
+            return
         task = self._open.get(task_id)
         if task is not None:
             credit_waits, size = task.unstored.popleft()
@@ -176,6 +181,8 @@ class TaskStreams:
         self._unfinished.discard(task_id)
         self._held.discard(task_id)
         if task is not None:
+            if task.unstored:
+                self._overdue[task_id] = self._overdue.get(task_id, 0) + len(task.unstored)
             self._no_longer_unstored(sum(size for _, size in task.unstored))
             for stream in (*task.cancel, task.stream):
                 with suppress(TransportError):  # what it still had to say is of no use to anybody

@@ -304,6 +304,32 @@ def test_a_client_that_does_not_read_slows_nobody_and_loses_nothing(place: Place
             check_results(reader, row, job)
 
 
+def test_what_a_plugin_pushes_waits_with_it_where_somebody_keeps_the_ledger_locked(place: Place) -> None:
+    manifest = place.manifest(makes=MAKES)
+    job = Job("much", sizes=(16_000,) * 4000, more={"after": f"{place.folder}/after", "began": f"{place.folder}/began"})
+    objects = manifest.parent / ".malbox" / "objects"
+    with place.up(manifest), ControlClient(owner_of(manifest)) as client:
+        task = submit(client, Submitting("makes", str(place.sample()), job.config, detach=True))
+        assert isinstance(task, Accepted)
+        begins(place, 1)
+        with closing(sqlite3.connect(objects.parent / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            (place.folder / "after").touch()
+            counts: list[int] = []
+
+            def stands_still() -> bool:
+                counts.append(sum(1 for _ in objects.glob("??/*")))
+                return len(counts) > 50 and len(set(counts[-50:])) == 1 and counts[-1] > 0
+
+            eventually(stands_still, "it pushes no more", 60)
+            other.execute("ROLLBACK")
+        assert counts[-1] < len(job.sizes) / 2, "all of it waits in the supervisor's memory"
+        [row] = ended(manifest, [task.task], 60)
+    assert row.state is COMPLETED
+    with reading(manifest) as reader:
+        check_results(reader, row, job)
+
+
 # The ledger cannot be used, or is not wanted.
 
 

@@ -130,6 +130,29 @@ def test_plugins_wait_while_too_much_waits_for_the_disk(rig: Rig) -> None:
     assert rig.granted == [1, 2, 3]
 
 
+def test_what_waits_for_room_keeps_its_order(rig: Rig) -> None:
+    rig.ledger.backlog_bytes = MAX_BACKLOG_BYTES + 1
+    rig.gate.grant(1)
+    rig.gate.when_room(2, rig.granted.append)
+    rig.ledger.backlog_bytes = 0  # the ledger's thread was faster than its word
+    rig.gate.when_room(3, rig.granted.append)
+    assert rig.granted == []
+    rig.gate.kept(1)
+    assert rig.granted == [1, 2, 3]
+
+
+def test_a_credit_that_waits_is_not_for_the_next_attempt(rig: Rig) -> None:
+    written: list[int] = []
+    rig.ledger.backlog_bytes = MAX_BACKLOG_BYTES + 1
+    for task in (1, 2):
+        rig.gate.grant(task)
+        rig.gate.when_room(task, written.append)
+    rig.gate.closed(1)
+    rig.ledger.backlog_bytes = 0
+    rig.gate.kept(1)
+    assert (rig.granted, written) == ([2], [1, 2])  # what is on disk is said in any case
+
+
 def test_tasks_that_are_settled_are_not_remembered_for_ever(rig: Rig) -> None:
     for task in range(3 * MAX_SETTLED):
         rig.write(task)

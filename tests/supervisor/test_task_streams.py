@@ -335,5 +335,23 @@ def test_a_stream_that_cannot_be_emptied_is_let_go_of(desk: Desk) -> None:
     assert not stream.is_open
 
 
+def test_what_is_written_of_an_attempt_that_is_over_counts_for_none_of_the_next(desk: Desk) -> None:
+    first = desk.open(1, "a")
+    first.frames.extend(results(1, 2))
+    desk.streams.drain()
+    desk.streams.close_task(1)  # its two frames are still on their way to disk
+
+    second = desk.open(1, "b")
+    desk.streams.written(1)
+    second.frames.extend(results(1, MAX_UNSTORED + 1))
+    desk.streams.drain()
+    assert len(second.frames) == 1
+    desk.streams.written(1)
+    assert len(second.frames) == 1
+    desk.streams.written(1)
+    assert not second.frames
+    assert not desk.streams._overdue
+
+
 def test_the_fake_writer_has_the_methods_of_the_real_one() -> None:
     assert {"write", "refuse"} <= set(dir(ResultWriter))

@@ -19,6 +19,8 @@ class Makes(malbox.Plugin):
         if "began" in config:
             with Path(config["began"]).open("a") as file:
                 file.write(f"{word}\n")
+        if "after" in config:
+            wait_for(ctx, config["after"])
         for number in range(int(config.get("json", "0"))):
             ctx.results().push_json(f"json-{number}", json.dumps({"word": word, "number": number}).encode())
         for number, size in enumerate(filter(None, config.get("sizes", "").split(","))):
@@ -29,12 +31,17 @@ class Makes(malbox.Plugin):
         if "deaf" in config:
             ctypes.PyDLL(None).sleep(1000)  # with Python's lock held: no other thread of this process runs any more
         if "until" in config:
-            while not Path(config["until"]).exists():
-                ctx.raise_if_cancelled()
-                time.sleep(0.005)
+            wait_for(ctx, config["until"])
         time.sleep(float(config.get("seconds", "0")))
         if "raises" in config:
             raise ValueError(config["raises"])
+
+
+def wait_for(ctx: malbox.Context, file: str) -> None:
+    """Return once a file is there."""
+    while not Path(file).exists():
+        ctx.raise_if_cancelled()
+        time.sleep(0.005)
 
 
 def content(word: str, number: int, size: int) -> bytes:
