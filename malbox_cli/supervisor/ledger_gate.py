@@ -12,6 +12,9 @@ __all__ = ["LedgerGate"]
 MAX_BACKLOG_BYTES = 8 << 20
 """How much may wait for the ledger's disk before plugins have to wait with what they push."""
 
+MAX_HELD_PROGRESS = 64
+"""How much may wait of a task before its progress is not kept any more but for the last."""
+
 MAX_SETTLED = 1024
 """How many tasks' marks are kept although nothing of them waits any more: forgetting each by itself costs more."""
 
@@ -70,8 +73,9 @@ class LedgerGate:
             self._emit(client, record)
             return
         newest = self._newest.get(task_id)
-        if isinstance(record, Progress) and newest and isinstance(newest[-1][1], Progress):
-            # Of the progress that nobody could see only the last counts.
+        too_much = self._held_of[task_id] >= MAX_HELD_PROGRESS
+        if isinstance(record, Progress) and too_much and newest and isinstance(newest[-1][1], Progress):
+            # A disk that stands still; of the progress that nobody could see only the last counts.
             newest[:] = [(listener, record) for listener, _ in newest]
             if client not in [listener for listener, _ in newest]:
                 newest.append((client, record))

@@ -7,7 +7,7 @@ import pytest
 from malbox_cli.control.records import Accepted, Ended, Outcome, Progress, Record, Refused
 from malbox_cli.store.entries import Entry, Noted
 from malbox_cli.store.ledger import NoLedger
-from malbox_cli.supervisor.ledger_gate import MAX_BACKLOG_BYTES, MAX_SETTLED, LedgerGate
+from malbox_cli.supervisor.ledger_gate import MAX_BACKLOG_BYTES, MAX_HELD_PROGRESS, MAX_SETTLED, LedgerGate
 
 
 class Ledger:
@@ -84,9 +84,11 @@ def test_a_record_never_overtakes_another_of_its_task(rig: Rig) -> None:
     assert [record for _, record in rig.told] == [accepted(2), accepted(1), ended(1)]
 
 
-def test_of_the_progress_that_waits_only_the_last_is_told_to_everybody(rig: Rig) -> None:
+def test_of_progress_that_waits_for_long_only_the_last_is_told_to_everybody(rig: Rig) -> None:
     rig.write(1)
     rig.emit(1)
+    for step in range(MAX_HELD_PROGRESS):
+        rig.emit(1, Progress(1, step / 1000, "x"))
     for step in range(5):
         for client in (1, 2):
             rig.emit(1, Progress(1, step / 10, "x"), client)
@@ -95,6 +97,7 @@ def test_of_the_progress_that_waits_only_the_last_is_told_to_everybody(rig: Rig)
     rig.gate.kept(1)
     assert rig.told == [
         (1, accepted(1)),
+        *((1, Progress(1, step / 1000, "x")) for step in range(MAX_HELD_PROGRESS - 2)),
         (1, Progress(1, 0.4, "x")),
         (2, Progress(1, 0.4, "x")),
         (1, ended(1)),
