@@ -10,7 +10,7 @@ from e2e_harness import Place, eventually
 from ledger_rig import MAKES, Job, check_results, check_whole, ended, owner_of, reading, rows, submit
 
 from malbox_cli.control.client import ControlClient
-from malbox_cli.control.messages import Submitting
+from malbox_cli.control.messages import Changing, Submitting
 from malbox_cli.control.records import Accepted
 from malbox_cli.store.task_states import TaskState
 
@@ -256,3 +256,33 @@ def test_the_higher_priority_goes_first_and_within_one_the_earlier(place: Place)
         tasks.complete()
         assert tasks.began == ["first", "high", "a", "b", "low"]
     assert [row.priority for _, row in sorted(rows(manifest).items())] == [0, -1, 0, 0, 5]
+
+
+def test_a_restart_of_one_instance_after_the_other_loses_nothing(place: Place) -> None:
+    manifest, running = up(place, {"makes": {**MAKES, "instances": 2}}, ["makes-1", "makes-2"])
+    jobs = [Job(f"w{number}", json=1, sizes=(3_000_000,) * 4) for number in range(6)]
+    began = place.folder / "began"
+    with running, ControlClient(owner_of(manifest)) as client, ControlClient(owner_of(manifest)) as operator:
+        numbers = []
+        for job in jobs:
+            config = {**job.config, "began": str(began)}
+            answer = submit(client, Submitting("makes", str(manifest), config, detach=True))
+            assert isinstance(answer, Accepted), answer
+            numbers.append(answer.task)
+        for times, name in enumerate(("makes-1", "makes-2", "makes-1"), 2):
+            eventually(lambda times=times: len(began.read_text().split()) >= times, f"{times} have begun")
+            pid = place.plugin_status(manifest, name)["pid"]
+            operator.change(Changing("restart", (name,)))
+            eventually(
+                lambda name=name, pid=pid: place.plugin_status(manifest, name)["pid"] not in (pid, None),
+                "it is a new one",
+            )
+            stands(place, manifest, name, "READY")
+        found = ended(manifest, numbers, 30)
+    assert {row.state for row in found} == {TaskState.COMPLETED}, found
+    with reading(manifest) as reader:
+        for row, job in zip(found, jobs, strict=True):
+            outcomes = [attempt.outcome for attempt in reader.attempts(row.task)]
+            assert outcomes == ["interrupted"] * (row.attempts - 1) + ["completed"]
+            check_results(reader, row, job)
+    check_whole(place, manifest)
