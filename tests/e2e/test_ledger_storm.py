@@ -62,6 +62,7 @@ class Books:
     """What was asked for and acknowledged, by the numbers of tasks; and how often what happened."""
 
     jobs: dict[int, tuple[str, Job]] = field(default_factory=dict)
+    canceled: set[int] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
 
@@ -166,6 +167,14 @@ class Killer:
             if not living:
                 return
             plugin, pid = self.rng.choice(living)
+            if self.books.jobs and self.rng.random() < 0.3:
+                task = max(self.books.jobs.copy()) - self.rng.randrange(10)  # one of those that are open, probably
+                self.books.canceled.add(task)
+                client.cancel(task)
+            if self.rng.random() < 0.1:
+                self.books.counts["plugins restarted on request"] += 1
+                client.change(Changing("restart", (plugin,)))
+                return
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 self.books.deaths[plugin] += 1
@@ -251,8 +260,11 @@ def check_books(place: Place, manifest: Path, books: Books, seconds: float) -> N
                 found = reader.results(row.task)
                 assert len({each.number for each in found}) == len(found), (row, found)
                 assert row.partial == bool(found), (row, found)
-                assert row.state is TaskState.FAILED, row
                 assert row.error, row
+                if row.state is TaskState.CANCELED:
+                    assert row.task in books.canceled, row
+                else:
+                    assert row.state is TaskState.FAILED, row
                 reasons[kind_of(row.error)] += 1
     say(f"{len(kept)} tasks, {len(books.jobs)} acknowledged, in {seconds:.1f} s: {dict(outcomes)}")
     say(f"failed because: {dict(reasons)}")
@@ -262,7 +274,7 @@ def check_books(place: Place, manifest: Path, books: Books, seconds: float) -> N
 
 def kind_of(error: str) -> str:
     """Return what kind of reason a task's error is."""
-    for kind in ("as it was told to", "counts as poison", "was not sent", "start-limit", "is FAILED"):
+    for kind in ("as it was told to", "counts as poison", "was not sent", "start-limit", "is FAILED", "on request"):
         if kind in error:
             return kind
     return error
