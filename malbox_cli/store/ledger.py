@@ -28,7 +28,8 @@ LINGER_SECONDS = 0.0003
 """How long a transaction that has the beginning of an attempt waits for its end before it begins.
 
 An empty task ends 130 µs after it was sent, and a transaction takes 250 µs: in one instead of two it is on disk after
-470 µs instead of 610.
+470 µs instead of 610. Where many wait, the next one is sent as soon as one has ended, so that the end of one and the
+beginning of the next come together: they wait for the end of the next, and a transaction has six tasks instead of four.
 """
 MAX_BATCH = 4096
 """How many entries one transaction takes, and one more where that belongs to the last."""
@@ -39,8 +40,8 @@ Between the two the task would be one that nobody works on and that has not ende
 """
 RETRY_SECONDS = 0.5
 CLOSE_SECONDS = 2.0
-CHECKPOINT_PAGES = 4000
-"""How long the log gets, 16 MiB, before it is copied into the database, which takes about 7 ms; with 1,000 that is as
+CHECKPOINT_PAGES = 8000
+"""How long the log gets, 16 MiB, before it is copied into the database, which takes about 7 ms; with 2,000 that is as
 long, and four times as often. The file keeps its size: to overwrite is cheaper than to grow."""
 
 
@@ -192,7 +193,7 @@ class Ledger:
     def _gather(self) -> tuple[list[tuple[int, float, Entry | _Reserve]], bool]:
         """Return what is to be written next, and whether nothing comes after it."""
         batch: list[tuple[int, float, Entry | _Reserve]] = []
-        running = 0
+        begun: set[int] = set()
         until: float | None = None  # there is something
         is_half = False
         while len(batch) < MAX_BATCH or is_half:
@@ -204,11 +205,15 @@ class Ledger:
             if item is None:
                 return batch, True
             batch.append(item)
-            is_half = isinstance(item[2], AttemptEnded)
-            running += isinstance(item[2], AttemptBegan) - is_half
+            entry = item[2]
+            is_half = isinstance(entry, AttemptEnded)
+            if isinstance(entry, AttemptBegan):
+                begun.add(entry.task)
+            elif isinstance(entry, AttemptEnded):
+                begun.discard(entry.task)
             if until is None:
                 until = time.monotonic() + LINGER_SECONDS
-            if running <= 0 and not is_half and self._entries.empty():
+            if not begun and not is_half and self._entries.empty():
                 break
         return batch, False
 

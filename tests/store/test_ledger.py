@@ -92,6 +92,19 @@ def test_what_was_committed_is_there_with_the_times_of_its_calls(writing: Writin
     assert (attempt.worker, attempt.began_at, attempt.outcome) == ("p-1", row.started_at, "completed")
 
 
+def test_the_end_of_one_task_waits_for_that_of_the_next_which_began_with_it(
+    writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing.until([writing.write(entry) for entry in (added(1), added(2), began(1))][-1])
+    monkeypatch.setattr(ledger_module, "LINGER_SECONDS", 30.0)
+    # What is left of the first task, and the second, which is sent as soon as the first has ended.
+    for entry in (finished(1), ended(1), began(2)):
+        writing.write(entry)
+    wait_for(writing.ledger._entries.empty)
+    last = [writing.write(entry) for entry in (finished(2), ended(2))][-1]
+    assert writing.next(Committed).number == last
+
+
 def test_numbers_go_up_by_one_and_all_are_committed_in_order(writing: Writing) -> None:
     assert [writing.write(added(task)) for task in range(1, 101)] == list(range(1, 101))
     last = 0
