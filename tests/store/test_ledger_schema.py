@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_a_ledger_is_made_for_its_user_only_and_made_again_stays_as_it_is(tmp_pa
     open_and_make(tmp_path)
     assert tables(tmp_path) == ["attempts", "counters", "notes", "results", "sessions", "tasks"]
     assert stat.S_IMODE(ledger_path(tmp_path).stat().st_mode) == 0o600
+
+
+def test_its_pages_are_small_since_each_that_a_task_changes_goes_to_disk_whole(tmp_path: Path) -> None:
+    path = ledger_path(tmp_path)
+    with closing(connect(path)) as db:
+        make(db, path)
+        assert db.execute("PRAGMA page_size").fetchone() == (ledger_schema.PAGE_BYTES,)
 
 
 def test_many_make_one_ledger_at_once(tmp_path: Path) -> None:
