@@ -87,6 +87,8 @@ def open_supervised(
     log: TextIO | None = None,
     beside: Mapping[str, Mapping[str, str]] = NO_PLUGINS,
     specs: Sequence[PluginSpec] = NO_SPECS,
+    *,
+    ledger: bool = True,
 ) -> Iterator[Supervised]:
     """Run a supervisor with the plugin of that name in `plugins/` for the length of a block.
 
@@ -96,6 +98,7 @@ def open_supervised(
         log: Where what plugins print goes, and the supervisor's warnings and errors; standard error by default.
         beside: Other plugins of `plugins/`, and the configuration of each.
         specs: The processes to run instead, where there is more to say of them; tasks still go to `plugin_id`.
+        ledger: Whether tasks are kept on disk.
     """
     with tempfile.TemporaryDirectory(prefix="malbox-benchmark-", dir=parent) as folder:
         sample = Path(folder, "sample")
@@ -103,7 +106,9 @@ def open_supervised(
         specs = tuple(specs) or tuple(
             spec_of(name, config) for name, config in {plugin_id: NO_CONFIG, **beside}.items()
         )
-        manifest = Manifest(path=Path(folder, "plugins.toml"), state_dir=Path(folder, "state"), plugins=specs)
+        manifest = Manifest(
+            path=Path(folder, "plugins.toml"), state_dir=Path(folder, "state"), plugins=specs, ledger=ledger
+        )
         supervised = Supervised(plugin_id, sample)
         console = Console(quiet=True, stream=log)
         log_hub = LogHub(console, Path(folder, "logs"))
