@@ -34,8 +34,8 @@ BUSY_SECONDS = 1.0
 """How long a statement waits for a lock of another process before it fails."""
 MAKE_SECONDS = 10.0
 PAGE_BYTES = 2048
-"""A short task changes eight pages, and each goes to disk as a whole: its transaction takes 40 µs less than with 4,096.
-With 1,024 it would take 20 to 40 µs less again, but to read a result of 64 KiB would take half as long again.
+"""A short task changes eight pages, and each goes to disk as a whole: by itself its transaction took 25 to 70 µs less
+than with 4,096. With 1,024 it would take some 15 to 60 less again, but reading a result of 64 KiB half as long again.
 """
 
 _VERSION_1 = """
