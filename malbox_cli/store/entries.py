@@ -1,12 +1,12 @@
 """What the ledger is told: one value for each change of a task, in the order in which they happened.
 
 The supervisor's decisions make them; `store/ledger` writes them. Times are not in them: the ledger takes the time when
-it is told.
+it is told. They are tuples because several are made for every task, and those are made fastest.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from malbox_cli.store.task_states import TaskState
 
@@ -28,8 +28,7 @@ AttemptOutcome = Literal["completed", "failed", "canceled", "timeout", "lost", "
 ``interrupted`` where that was not the task's doing (the supervisor was stopped, another task's process was killed)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskAdded:
+class TaskAdded(NamedTuple):
     """A task was taken. It is QUEUED.
 
     Attributes:
@@ -63,8 +62,7 @@ class TaskAdded:
     retry_of: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptBegan:
+class AttemptBegan(NamedTuple):
     """A task was sent to a process. It is RUNNING. Attempts of a task count from 1; `worker` is the process's id."""
 
     task: int
@@ -72,8 +70,7 @@ class AttemptBegan:
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnded:
+class AttemptEnded(NamedTuple):
     """An attempt ended."""
 
     task: int
@@ -82,15 +79,13 @@ class AttemptEnded:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Requeued:
+class Requeued(NamedTuple):
     """A task whose attempt was lost, interrupted or failed is tried again: it is QUEUED, and its results are void."""
 
     task: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResultKept:
+class ResultKept(NamedTuple):
     """A result arrived whole. Either `data` has its bytes or `path` the file that has them; both for a small file.
 
     `number` counts a task's results of one attempt from 1.
@@ -107,8 +102,7 @@ class ResultKept:
     path: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(NamedTuple):
     """Something that whoever looks at the task later should know."""
 
     task: int
@@ -116,8 +110,7 @@ class Noted:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEnded:
+class TaskEnded(NamedTuple):
     """A task reached a final state. `seconds`: from when it was last sent, or taken; `partial`: as in the record."""
 
     task: int

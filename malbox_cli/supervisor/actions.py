@@ -1,7 +1,7 @@
 """Everything that the supervisor's decisions can ask for."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from malbox_cli.control.records import Record
 from malbox_cli.manifest.specs import PluginSpec
@@ -128,8 +128,7 @@ class CheckSamples:
     samples: tuple[tuple[int, str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Put an entry in the ledger; what is announced of its task after it waits until it is on disk."""
 
     entry: Entry

@@ -6,7 +6,7 @@ from malbox_cli.control.records import Accepted, Outcome, TaskWarning
 from malbox_cli.manifest.units import format_duration
 from malbox_cli.store.entries import AttemptEnded, AttemptOutcome, Noted, Requeued
 from malbox_cli.store.task_states import TaskState
-from malbox_cli.supervisor.actions import AbandonResults, Action, CloseTask, Grant, Say, SendCancel
+from malbox_cli.supervisor.actions import AbandonResults, Action, CloseTask, Grant, Say, SendCancel, SendTask
 from malbox_cli.supervisor.board import TaskBoard, what_arrived
 from malbox_cli.supervisor.dispatcher import Dispatcher
 from malbox_cli.supervisor.entrance import Entrance
@@ -81,6 +81,9 @@ class TaskDesk:
             return
         self._dispatcher.queue(task)
         self._dispatch(pool, now)
+        if isinstance(self._out[-1], SendTask):
+            # Before what is written down and told of it: its plugin works on it meanwhile.
+            self._out.insert(0, self._out.pop())
 
     def sample_unreadable(self, task_id: int, error: str, now: float) -> None:
         """End a task whose sample cannot be read."""

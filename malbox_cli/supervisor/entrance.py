@@ -41,7 +41,7 @@ class Entrance:
             self._refuse(event, f"there is no plugin {event.plugin_id!r}{known}")
         elif (refusal := self._refusal(event, pool)) is not None:
             self._refuse(event, refusal)
-        elif event.waits and (pool.waiting or not pool.has_room):
+        elif event.waits and (pool.waiting or not pool.has_room or self.ids.are_used_up):
             pool.waiting.append(event)
         else:
             self._take(event, pool, now)
@@ -74,11 +74,11 @@ class Entrance:
             return pool.where_it_stands()
         if self.stuck is not None:
             return f"the ledger cannot be written to, so that no task is taken: {self.stuck}"
-        if self.ids.are_used_up:
-            return "the ledger has given no number for it yet; try again in a moment"
         if event.waits:
             too_many = len(pool.waiting) >= MAX_WAITING
             return f"{MAX_WAITING} tasks wait for room in its queue already" if too_many else None
+        if self.ids.are_used_up:
+            return "the ledger has given no number for it yet; try again in a moment"
         if not pool.has_room:
             return (
                 f"the queue of plugin {pool.name} is full: {pool.load} tasks wait (queue_size); "

@@ -46,10 +46,7 @@ class TaskQueue:
         if tasks is None or tasks.pop(task.id, None) is None:
             return False
         self._length -= 1
-        if not tasks:
-            del self._by_priority[task.priority]
-            self._priorities.remove(task.priority)
-        return True
+        return True  # a priority that was used once is kept: they are few, and the next task will have it again
 
     def first(self) -> Task | None:
         """Return the task whose turn is next."""

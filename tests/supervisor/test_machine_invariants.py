@@ -96,6 +96,7 @@ class World(RuleBasedStateMachine):
         return actions
 
     def look_at(self, actions: list[Action]) -> None:
+        accepted = {record.task for record in records(Accepted, actions)}
         for action in actions:
             match action:
                 case Spawn():
@@ -118,7 +119,7 @@ class World(RuleBasedStateMachine):
                     assert action.plugin_id not in self.spawning, "memory is cleaned after the next process is spawned"
                 case SendTask():
                     assert action.plugin_id in self.alive
-                    assert action.task_id in self.accepted
+                    assert action.task_id in self.accepted | accepted
                     assert action.task_id not in self.open
                     assert not self.is_stuck, "something is sent that cannot be written down"
                     self.open[action.task_id] = action.plugin_id

@@ -226,8 +226,8 @@ def test_numbers_are_asked_for_before_they_are_used_up_and_nothing_is_taken_with
         assert (of(ReserveIds, actions) != []) == (number == IDS_AT_ONCE // 2), number
     (refused,) = records(Refused, history.submit())
     assert refused.error == "the ledger has given no number for it yet; try again in a moment"
-    history.do(events.IdsReserved(5000, 10))
-    assert of(ReadSample, history.submit()) == [ReadSample(5000, "/samples/a")]
+    assert history.submit(waits=True) == []
+    assert of(ReadSample, history.do(events.IdsReserved(5000, 10))) == [ReadSample(5000, "/samples/a")]
     assert history.machine.unused_ids == range(5001, 5010)
 
 

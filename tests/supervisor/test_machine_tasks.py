@@ -24,8 +24,8 @@ def test_the_way_of_a_task_that_goes_well() -> None:
     assert history.submit(config={"b": "3"}) == [ReadSample(1, "/samples/a")]
     history.wait(1)
     assert history.do(events.SampleRead(1, SHA256)) == [
-        Emit(CLIENT, Accepted(1, "p", "/samples/a", SHA256)),
         SendTask(1, "p", TaskRequest("/samples/a", (("a", "1"), ("b", "3")))),
+        Emit(CLIENT, Accepted(1, "p", "/samples/a", SHA256)),
     ]
     history.wait(2)
     assert history.frames(1, progress_frame(1, 0.5, "half")) == [Emit(CLIENT, Progress(1, 0.5, "half")), Grant(1)]
