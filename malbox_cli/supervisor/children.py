@@ -11,6 +11,7 @@ from pathlib import Path
 
 from malbox_cli.manifest.environment import environment_of
 from malbox_cli.manifest.specs import PluginSpec
+from malbox_cli.supervisor.built_on import BuiltOn
 from malbox_cli.supervisor.cgroups import Cgroups, kill_group, remove
 from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.guard import Guard
@@ -24,6 +25,7 @@ from malbox_cli.supervisor.processes import Child, SpawnError, wait_for_end
 from malbox_cli.supervisor.start_errors import is_transient
 from malbox_cli.supervisor.strays import to_mark
 from malbox_cli.supervisor.sweep import Family, Sweeper
+from plugin_runtime.environment import ICEORYX2
 
 __all__ = ["Children", "Ending"]
 
@@ -103,6 +105,7 @@ class Children:
         self._groups = groups
         self._spawns = 0
         self._lives: dict[str, _Life] = {}
+        self._built_on = BuiltOn()
         self._sweeper = Sweeper(nonce, poller, self._kept, say)
 
     def get(self, plugin_id: str) -> Child | None:
@@ -117,7 +120,9 @@ class Children:
             SpawnError: It could not be started.
         """
         instance = secrets.token_hex(8)
-        environment = environment_of(spec, os.environ, self._variables(spec, instance))
+        variables = self._variables(spec, instance)
+        self._built_on.require(spec.argv[0], variables.get(ICEORYX2, ""))
+        environment = environment_of(spec, os.environ, variables)
         settings = settings_of(spec.limits, self._descriptor_limits, lambda number: resource.getrlimit(number)[1])
         kills_before = kills_for_memory()
         group = self._make_group(spec)
