@@ -15,6 +15,13 @@ SOON_SECONDS = 1.0
 WORDS_OF_WANT = ("MemoryError", "bad_alloc", "Cannot allocate memory", "out of memory", "Out of memory")
 """What a program prints last that did not get the memory that it asked for."""
 
+WORDS_OF_MISMATCH = ("ServiceInCorruptedState", "SystemInFlux")
+"""What iceoryx2 calls services that another release made; a program that knows no better prints just that."""
+MISMATCH = (
+    "services of another release of iceoryx2 look like that, so it was most likely built on another one than malbox's "
+    "(`malbox doctor` names that): build it on the same"
+)
+
 OF_CODE = {
     126: "a shell or `env` found the program that it should run, and may not execute it: chmod +x it",
     127: "a shell or `env` did not find the program that it should run: install it, or correct its PATH",
@@ -59,6 +66,8 @@ def explain(
         why = "somebody else killed it, or the kernel for want of memory (see `dmesg`)"
     if not why and status.signal is not None:
         why = OF_SIGNAL.get(signal.Signals(status.signal), "") if status.signal in set(signal.Signals) else ""
+    if not why and not was_ready and any(word in line for line in last_lines for word in WORDS_OF_MISMATCH):
+        why = MISMATCH
     if not why and status.code is not None:
         why = OF_CODE.get(status.code, "")
     if was_ready or seconds >= SOON_SECONDS:

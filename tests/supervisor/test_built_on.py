@@ -20,7 +20,9 @@ def program(folder: Path, *releases: str, before: int = 4096, head: bytes = b"\x
 
 
 def test_another_release_is_named_with_ours_and_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SpawnError, match=r"^built on iceoryx2 0\.9\.3, malbox runs on 0\.10\.0, .* iceoryx2 = ") as told:
+    with pytest.raises(
+        SpawnError, match=r"^built on iceoryx2 0\.9\.3, malbox runs on 0\.10\.0, .* iceoryx2 = "
+    ) as told:
         BuiltOn().require(program(tmp_path, "0.9.3"), OURS)
     assert not told.value.is_transient
 

@@ -82,3 +82,9 @@ def test_a_limit_that_was_reached_is_named_with_its_value() -> None:
 
 def test_what_the_kernel_says_comes_before_what_may_be_guessed() -> None:
     assert text(died(signal.SIGKILL), note="it ate too much") == "was killed by SIGKILL (signal 9): it ate too much"
+
+
+def test_services_that_look_corrupted_to_a_program_before_it_was_ready_are_of_another_release() -> None:
+    line = "my-plugin: RequestResponseOpenError(ServiceInCorruptedState)"
+    assert "another release of iceoryx2" in text(ExitStatus(1, None), line, was_ready=False)
+    assert "another release of iceoryx2" not in text(ExitStatus(1, None), line)
