@@ -126,8 +126,7 @@ def _drop_output() -> None:
 
 def _explain(error: Exception) -> int:
     """Print an error of ours, and return its exit code; raise any other, which is a fault of malbox's."""
-    from malbox_cli.commands.common import NoSupervisor
-    from malbox_cli.control.client import SupervisorSilent
+    from malbox_cli.control.problems import NoSupervisor, SupervisorSilent
     from malbox_cli.manifest.specs import ManifestError
     from malbox_cli.output.text import safe
     from plugin_runtime.errors import MalboxError

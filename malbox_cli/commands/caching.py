@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from malbox_cli.commands.common import load
-from malbox_cli.commands.keeping import digest_of, missing_results, open_ledger
+from malbox_cli.commands.keeping import digest_of
 from malbox_cli.commands.streaming import printer_for
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def find_completed(manifest: "Location", status: "SupervisorStatus", request: "S
         ManifestError: The manifest is not right any more.
         MalboxError: The manifest keeps no ledger, or it or the sample cannot be read.
     """
+    from malbox_cli.client.kept import missing_results, open_ledger
+
     members = [spec for spec in load(manifest.path).plugins if spec.pool == request.plugin]
     ids = {spec.id for spec in members}
     versions = {plugin.version for plugin in status.plugins if plugin.id in ids}
@@ -48,6 +50,7 @@ def show_completed(manifest: "Location", task: "TaskRow", output: Path | None, *
     Raises:
         MalboxError: The ledger or a result cannot be read, or a result cannot be written.
     """
+    from malbox_cli.client.kept import open_ledger
     from malbox_cli.commands.streaming import detach
     from malbox_cli.control.replay import past_records
     from malbox_cli.output.printer import save_results

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import NoSupervisor, json_option, locate, manifest_option, owner_of
-from malbox_cli.commands.keeping import NoSuchTask, open_ledger, task_in, tasks_argument
+from malbox_cli.commands.common import client_of, json_option, locate, manifest_option
+from malbox_cli.commands.keeping import tasks_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from malbox_cli.client.plain import Client, Task
     from malbox_cli.manifest.specs import Location
     from malbox_cli.store.ledger_rows import TaskRow
-    from malbox_cli.supervisor.ownership import Owner
 
 __all__ = ["command"]
 
@@ -68,39 +68,39 @@ def command(ctx: click.Context, manifest_path: Path, tasks: tuple[int, ...], *, 
 
 def _cancel(manifest: "Location", fates: "Sequence[Fate]") -> "Iterator[Fate]":
     """Cancel tasks, all at once, and yield what became of each."""
-    from malbox_cli.control.client import ControlClient, RequestDenied
-    from malbox_cli.control.records import Ended
+    from malbox_cli.control.problems import RequestDenied
 
     with ExitStack() as stack:
-        followed: dict[int, ControlClient] = {}
+        client: Client | None = None
+        followed: dict[int, Task] = {}
         over: dict[int, Fate] = {}
         for fate in fates:
             task = fate.task
             if fate.was_over or fate.is_unknown:
                 over[task] = fate
                 continue
-            client = stack.enter_context(ControlClient(_owner(manifest, fate)))
+            if client is None:
+                client = stack.enter_context(_client(manifest, fate))
             try:
-                client.follow(task)
+                followed[task] = client.join(task)
             except RequestDenied as error:
                 now = _fate_so_far(manifest, task)
                 over[task] = now if now.was_over else Fate(task, None, str(error), is_unknown=True)
-            else:
-                followed[task] = client
-        for task, client in followed.items():
-            client.cancel(task)
+        for each in followed.values():
+            each.cancel()
         for fate in fates:
             if fate.task in over:
                 yield over[fate.task]
                 continue
-            *_, last = followed[fate.task].records()
-            assert isinstance(last, Ended)  # what is followed was a task
+            last = followed[fate.task].wait()
             yield Fate(fate.task, last.outcome.name, last.error)
 
 
-def _owner(manifest: "Location", fate: Fate) -> "Owner":
+def _client(manifest: "Location", fate: Fate) -> "Client":
+    from malbox_cli.control.problems import NoSupervisor
+
     try:
-        return owner_of(manifest)
+        return client_of(manifest)
     except NoSupervisor as error:
         if fate.state is None:
             raise
@@ -109,6 +109,9 @@ def _owner(manifest: "Location", fate: Fate) -> "Owner":
 
 def _fate_so_far(manifest: "Location", task: int) -> Fate:
     """Return what the ledger has of a task; without one, only the supervisor knows it."""
+    from malbox_cli.client.kept import open_ledger, task_in
+    from malbox_cli.control.problems import NoSuchTask
+
     if not manifest.ledger:
         return Fate(task, None, None)
     with open_ledger(manifest) as ledger:

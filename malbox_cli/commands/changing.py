@@ -6,16 +6,9 @@ from typing import Literal
 
 import click
 
-from malbox_cli.commands.common import locate, owner_of
-from malbox_cli.commands.following import (
-    EXIT_TIMEOUT,
-    TO_BE_STOPPED,
-    TO_BE_UP,
-    answer_time,
-    follow,
-    give_up_time,
-    tell_of,
-)
+from malbox_cli.client.following import TO_BE_STOPPED, TO_BE_UP, follow
+from malbox_cli.commands.common import client_of, locate
+from malbox_cli.commands.following import EXIT_TIMEOUT, answer_time, give_up_time, tell_of
 
 __all__ = ["change"]
 
@@ -30,14 +23,13 @@ def change(
     timeout: float | None,
 ) -> None:
     """Ask for plugins to be started, stopped or restarted, wait until they are, and end with the exit code."""
-    from malbox_cli.control.client import ControlClient, RequestDenied
-    from malbox_cli.control.messages import Changing
+    from malbox_cli.control.problems import RequestDenied
 
     give_up_at = give_up_time(timeout)
     goal = TO_BE_STOPPED if what == "stop" else TO_BE_UP
-    with ControlClient(owner_of(locate(manifest_path)), answer_time(give_up_at)) as client:
+    with client_of(locate(manifest_path), answer_time(give_up_at)) as client:
         try:
-            plugin_ids = client.change(Changing(what, tuple(plugins)))
+            plugin_ids = client.change(what, *plugins)
         except RequestDenied as error:
             raise click.UsageError(str(error)) from error
         followed = follow(client, plugin_ids, goal, give_up_at)

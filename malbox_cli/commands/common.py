@@ -1,7 +1,6 @@
 """What several commands share: options, and how they find the manifest and its supervisor."""
 
 import os
-import shlex
 import stat
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
@@ -11,21 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from malbox_cli.output.text import safe
-from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
+    from malbox_cli.client.plain import Client
     from malbox_cli.manifest.specs import Location, Manifest, PluginSpec
-    from malbox_cli.supervisor.ownership import Owner
 
 __all__ = [
     "FollowCommand",
-    "NoSupervisor",
     "chosen",
+    "client_of",
     "json_option",
     "load",
     "locate",
     "manifest_option",
-    "owner_of",
     "require_plugins",
     "sample_path",
     "settings_option",
@@ -34,12 +31,10 @@ __all__ = [
     "verbose_option",
 ]
 
+ANSWER_SECONDS = 10.0
+"""How long an answer of a supervisor may take, where a command is given no time: as `control.client` has it."""
 MAX_SECONDS = 365 * 24 * 3600
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class NoSupervisor(MalboxError):
-    """No supervisor is running for the manifest."""
 
 
 class FollowCommand(click.Command):
@@ -128,6 +123,19 @@ def settings_option(function: F) -> F:
     )(function)
 
 
+def client_of(manifest: "Location", timeout: float | None = ANSWER_SECONDS) -> "Client":
+    """Connect to the manifest's supervisor, an answer of which may take so many seconds.
+
+    Raises:
+        NoSupervisor: There is none.
+        SupervisorLost: It cannot be reached.
+    """
+    from malbox_cli.client.finding import owner_of
+    from malbox_cli.client.plain import Client
+
+    return Client(manifest, owner_of(manifest), timeout)
+
+
 def load(path: Path) -> "Manifest":
     """Read the manifest.
 
@@ -191,24 +199,6 @@ def to_start(manifest: "Manifest", names: Iterable[str]) -> "tuple[PluginSpec, .
     if (fault := too_many(plugins)) is not None:
         raise click.UsageError(f"{manifest.path}: {fault}; lower `instances`, or name fewer plugins")
     return plugins
-
-
-def owner_of(manifest: "Location") -> "Owner":
-    """Return the manifest's supervisor.
-
-    Raises:
-        NoSupervisor: There is none.
-    """
-    from malbox_cli.supervisor.ownership import find_owner
-
-    owner = find_owner(manifest.state_dir)
-    if owner is None:
-        up = shlex.join(["malbox", "up", "-f", str(manifest.path)])
-        raise NoSupervisor(f"no supervisor is running for {manifest.path}: start one with `{up}`")
-    if not owner.supervises(manifest.path):
-        refusal = owner.refusal(manifest.path, manifest.state_dir)
-        raise NoSupervisor(f"no supervisor is running for {manifest.path}, and {refusal}")
-    return owner
 
 
 def sample_path(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import FollowCommand, json_option, locate, manifest_option, owner_of
+from malbox_cli.commands.common import FollowCommand, client_of, json_option, locate, manifest_option
 from malbox_cli.output.text import one_line
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ __all__ = ["command"]
 @json_option("Print one JSON object a line, as it happens.")
 def command(manifest_path: Path, *, follow: bool, as_json: bool) -> None:
     """Show how the supervisor and its plugins stand, and with --follow then what changes."""
-    from malbox_cli.control.client import ControlClient
     from malbox_cli.control.news import SupervisorNews, news_fields
 
-    with ControlClient(owner_of(locate(manifest_path))) as client:
+    with client_of(locate(manifest_path)) as client:
         left = 0
         for news in client.watch():
             if isinstance(news, SupervisorNews):

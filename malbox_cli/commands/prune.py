@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from malbox_cli.commands.common import json_option, locate, manifest_option
-from malbox_cli.commands.keeping import require_ledger
 
 __all__ = ["command"]
 
@@ -38,6 +37,7 @@ def command(manifest_path: Path, age: float, *, dry_run: bool, as_json: bool) ->
 
     A supervisor may be running. Tasks that wait or run stay, and so does every file that a newer task has too.
     """
+    from malbox_cli.client.kept import require_ledger
     from malbox_cli.output.text import human_size
     from malbox_cli.store.prune import prune
 

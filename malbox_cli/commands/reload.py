@@ -4,16 +4,9 @@ from pathlib import Path
 
 import click
 
-from malbox_cli.commands.common import locate, manifest_option, owner_of, timeout_option
-from malbox_cli.commands.following import (
-    EXIT_TIMEOUT,
-    TO_BE_STOPPED,
-    TO_BE_UP,
-    answer_time,
-    follow,
-    give_up_time,
-    tell_of,
-)
+from malbox_cli.client.following import TO_BE_STOPPED, TO_BE_UP, follow
+from malbox_cli.commands.common import client_of, locate, manifest_option, timeout_option
+from malbox_cli.commands.following import EXIT_TIMEOUT, answer_time, give_up_time, tell_of
 
 __all__ = ["command"]
 
@@ -30,12 +23,11 @@ def command(ctx: click.Context, manifest_path: Path, timeout: float | None) -> N
     Plugins that are new are started, those that are gone are stopped, those of which something else is said now are
     restarted; the rest are not touched. A manifest with problems changes nothing. Ends with 1 if a plugin fails.
     """
-    from malbox_cli.control.client import ControlClient, RequestDenied
+    from malbox_cli.control.problems import RequestDenied
     from plugin_runtime.errors import MalboxError
 
     give_up_at = give_up_time(timeout)
-    owner = owner_of(locate(manifest_path))
-    with ControlClient(owner, answer_time(give_up_at)) as client:
+    with client_of(locate(manifest_path), answer_time(give_up_at)) as client:
         try:
             done = client.reload()
         except RequestDenied as error:
@@ -47,7 +39,6 @@ def command(ctx: click.Context, manifest_path: Path, timeout: float | None) -> N
             click.echo("nothing has changed", err=True)
             return
         up = follow(client, (*done.added, *done.changed), TO_BE_UP, give_up_at)
-    with ControlClient(owner, answer_time(give_up_at)) as client:
         gone = follow(client, done.removed, TO_BE_STOPPED, give_up_at)
     tell_of(up, TO_BE_UP, timeout)
     tell_of(gone, TO_BE_STOPPED, timeout)

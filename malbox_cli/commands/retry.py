@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import json_option, locate, manifest_option, owner_of, require_plugins
-from malbox_cli.commands.keeping import digest_of, open_ledger, task_in, tasks_argument
-from malbox_cli.commands.streaming import EXIT_INTERRUPTED, detach, output_option, printer_for, submit, worst_code
+from malbox_cli.commands.common import client_of, json_option, locate, manifest_option, require_plugins
+from malbox_cli.commands.keeping import digest_of, tasks_argument
+from malbox_cli.commands.streaming import (
+    EXIT_INTERRUPTED,
+    accepted,
+    detach,
+    output_option,
+    printer_for,
+    submit,
+    worst_code,
+)
 from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
+    from malbox_cli.client.plain import Client
     from malbox_cli.control.messages import Submitting
     from malbox_cli.store.ledger_rows import TaskRow
-    from malbox_cli.supervisor.ownership import Owner
 
 __all__ = ["command"]
 
@@ -51,6 +59,8 @@ def command(
         raise click.UsageError("--debug takes one task, and neither --detach, --json nor --output")
     if detached and output is not None:
         raise click.UsageError("--detach and --output exclude each other: nobody waits for the results")
+    from malbox_cli.client.kept import open_ledger, task_in
+
     manifest = locate(manifest_path)
     with open_ledger(manifest) as ledger:
         rows = [task_in(ledger, manifest, task) for task in tasks]
@@ -60,12 +70,12 @@ def command(
         from malbox_cli.commands.debugging import run_under_debugger
 
         run_under_debugger(manifest, rows[0])
-    owner = owner_of(manifest)
     codes: list[int] = []
-    for row in rows:
-        codes.append(_send(owner, _again(row, detached=detached), output, as_json=as_json))
-        if codes[-1] == EXIT_INTERRUPTED:
-            break
+    with client_of(manifest) as client:
+        for row in rows:
+            codes.append(_send(client, _again(row, detached=detached), output, as_json=as_json))
+            if codes[-1] == EXIT_INTERRUPTED:
+                break
     ctx.exit(worst_code(codes))
 
 
@@ -110,15 +120,12 @@ def _again(row: "TaskRow", *, detached: bool) -> "Submitting":
     )
 
 
-def _send(owner: "Owner", request: "Submitting", output: Path | None, *, as_json: bool) -> int:
-    from malbox_cli.control.client import ControlClient
-
-    with ControlClient(owner) as client:
-        client.status()  # one that does not answer is told of here, as by send-task
-        if request.detach:
-            return detach(client.submit(request), as_json=as_json)
-        printer = printer_for(as_json=as_json)
-        try:
-            return submit(client, request, printer, output)
-        finally:
-            printer.close()
+def _send(client: "Client", request: "Submitting", output: Path | None, *, as_json: bool) -> int:
+    client.status()  # one that does not answer is told of here, as by send-task
+    if request.detach:
+        return detach(accepted(client, request), as_json=as_json)
+    printer = printer_for(as_json=as_json)
+    try:
+        return submit(client, request, printer, output)
+    finally:
+        printer.close()

@@ -1,24 +1,20 @@
 """`malbox send-task`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from malbox_cli.commands.common import (
+    client_of,
     json_option,
     locate,
     manifest_option,
-    owner_of,
     require_plugins,
     sample_path,
     settings_option,
     timeout_option,
 )
-from malbox_cli.commands.streaming import detach, output_option, printer_for, submit
-
-if TYPE_CHECKING:
-    pass
+from malbox_cli.commands.streaming import accepted, detach, output_option, printer_for, submit
 
 __all__ = ["command"]
 
@@ -75,7 +71,6 @@ def command(
     With --cached nothing runs where the same version of the plugin, with the same configuration, has completed a task
     on a sample of the same content: its results are shown again.
     """
-    from malbox_cli.control.client import ControlClient
     from malbox_cli.control.messages import Submitting
 
     if detached and output is not None:
@@ -83,7 +78,7 @@ def command(
     manifest = locate(manifest_path)
     require_plugins(manifest.path, [plugin], manifest.plugin_ids)
     request = Submitting(plugin, sample_path(sample), settings, timeout, priority, detached, wait)
-    with ControlClient(owner_of(manifest)) as client:
+    with client_of(manifest) as client:
         status = (
             client.status()
         )  # one that does not answer is told of here: how long a task takes to begin is not known
@@ -94,7 +89,7 @@ def command(
             if found is not None:
                 ctx.exit(show_completed(manifest, found, output, detached=detached, as_json=as_json))
         if detached:
-            ctx.exit(detach(client.submit(request), as_json=as_json))
+            ctx.exit(detach(accepted(client, request), as_json=as_json))
         printer = printer_for(as_json=as_json)
         try:
             code = submit(client, request, printer, output)

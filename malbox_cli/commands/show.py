@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from malbox_cli.commands.common import FollowCommand, json_option, locate, manifest_option
-from malbox_cli.commands.keeping import missing_results, open_ledger, task_argument, task_in
+from malbox_cli.commands.keeping import task_argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +32,8 @@ def command(ctx: click.Context, manifest_path: Path, task: int, *, follow: bool,
     No supervisor has to be running, but to follow a task that has not ended. With --follow it ends as send-task does:
     with 0 if the task was completed, 1 if it failed, 124 if its time was over. Ctrl-C ends this command, not the task.
     """
+    from malbox_cli.client.kept import open_ledger, task_in
+
     manifest = locate(manifest_path)
     with open_ledger(manifest) as ledger:
         row = task_in(ledger, manifest, task)
@@ -63,6 +65,7 @@ def _print_json(
 
 def _result_lines(task: int, results: "list[ResultRow]") -> Iterator[str]:
     """Yield each result as it stands in the stream: JSON with its data, where that is still there."""
+    from malbox_cli.client.kept import missing_results
     from malbox_cli.control.records import to_line
     from malbox_cli.control.replay import result_record
     from malbox_cli.output.printer import with_data
@@ -97,6 +100,7 @@ def _how_long(row: "TaskRow") -> str:
 
 
 def _print_results(row: "TaskRow", results: "list[ResultRow]", out: "Console") -> None:
+    from malbox_cli.client.kept import missing_results
     from malbox_cli.control.replay import result_record
     from malbox_cli.output.printer import TextPrinter
     from malbox_cli.output.text import human_size, one_line

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import NoSupervisor, json_option, locate, manifest_option, owner_of
-from malbox_cli.commands.following import READY
+from malbox_cli.client.following import READY
+from malbox_cli.commands.common import client_of, json_option, locate, manifest_option
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from malbox_cli.control.client import ControlClient
+    from malbox_cli.client.plain import Client
     from malbox_cli.control.messages import PluginStatus, SupervisorStatus
 
 __all__ = ["command"]
@@ -47,10 +47,10 @@ WATCH_SECONDS = 1.0
 @click.pass_context
 def command(ctx: click.Context, manifest_path: Path, *, watch: bool, as_json: bool) -> None:
     """Show the plugins of a running supervisor; ends with 3 if one of them is neither READY nor IDLE."""
-    from malbox_cli.control.client import ControlClient, SupervisorLost
+    from malbox_cli.control.problems import NoSupervisor, SupervisorLost
 
     manifest = locate(manifest_path)
-    with ControlClient(owner_of(manifest)) as client:
+    with client_of(manifest) as client:
         if watch:
             try:
                 _watch(client, as_json=as_json)
@@ -65,7 +65,7 @@ def command(ctx: click.Context, manifest_path: Path, *, watch: bool, as_json: bo
     ctx.exit(0 if all(plugin.state in READY for plugin in status.plugins) else EXIT_NOT_READY)
 
 
-def _watch(client: "ControlClient", *, as_json: bool) -> "NoReturn":
+def _watch(client: "Client", *, as_json: bool) -> "NoReturn":
     """Show how everything is, again and again, on a terminal in one place."""
     from rich.live import Live
 
@@ -84,7 +84,7 @@ def _watch(client: "ControlClient", *, as_json: bool) -> "NoReturn":
             time.sleep(WATCH_SECONDS)
 
 
-def _ask(client: "ControlClient") -> "SupervisorStatus":
+def _ask(client: "Client") -> "SupervisorStatus":
     status = client.status()
     return replace(status, plugins=tuple(map(_measured, status.plugins)))
 

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from malbox_cli.control.client import ControlClient
+    from malbox_cli.client.plain import Client
     from malbox_cli.control.messages import Submitting
     from malbox_cli.control.records import Record
     from malbox_cli.output.printer import Printer
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXIT_INTERRUPTED",
     "EXIT_TIMEOUT",
+    "accepted",
     "detach",
     "exit_code",
     "output_option",
@@ -48,36 +49,52 @@ def exit_code(last: "Record | None") -> int:
     return EXIT_CODES[last.outcome.value] if isinstance(last, Ended) else 1
 
 
-def submit(client: "ControlClient", request: "Submitting", printer: "Printer", output: Path | None) -> int:
+def submit(client: "Client", request: "Submitting", printer: "Printer", output: Path | None) -> int:
     """Send a task, show its stream and return its exit code. Ctrl-C cancels the task, and shows what comes of that.
 
     Raises:
         KeyboardInterrupt: Ctrl-C came a second time, or before the task was accepted; the task is cancelled too.
         MalboxError: The supervisor was lost, or a result cannot be written.
     """
-    from malbox_cli.control.records import Accepted
+    from malbox_cli.control.problems import TaskRefused
     from malbox_cli.output.printer import save_results
 
     take = printer.take if output is None else save_results(output, printer.take)
-    records: Iterator[Record] = client.submit(request)
-    task: int | None = None
+    try:
+        task = client.send(request)
+    except TaskRefused as error:
+        take(error.record)
+        return exit_code(error.record)
     interrupted = False
-    last: Record | None = None
-    while True:
-        try:
-            for record in records:
-                last = record
-                if isinstance(record, Accepted):
-                    task = record.task
-                take(record)
-            break
-        except KeyboardInterrupt:
-            if interrupted or task is None:
-                raise  # the connection is closed, which cancels the task too
-            interrupted = True
-            client.cancel(task)
-            records = client.records()
-    return EXIT_INTERRUPTED if interrupted else exit_code(last)
+    with task:  # whatever ends this before its end cancels it
+        while True:
+            try:
+                for record in task:
+                    take(record)
+                break
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                task.cancel()
+    return EXIT_INTERRUPTED if interrupted else exit_code(task.ended)
+
+
+def accepted(client: "Client", request: "Submitting") -> "Iterator[Record]":
+    """Send a task, and yield its stream, which is one record where it was refused.
+
+    Raises:
+        MalboxError: The supervisor was lost.
+    """
+    from malbox_cli.control.problems import TaskRefused
+
+    try:
+        task = client.send(request)
+    except TaskRefused as error:
+        yield error.record
+        return
+    with task:
+        yield from task
 
 
 def detach(records: "Iterable[Record]", *, as_json: bool) -> int:

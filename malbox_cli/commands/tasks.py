@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import click
 
 from malbox_cli.commands.common import json_option, locate, manifest_option
-from malbox_cli.commands.keeping import open_ledger
 from malbox_cli.output.text import safe
 
 if TYPE_CHECKING:
@@ -100,6 +99,7 @@ def command(
 
     No supervisor has to be running. `malbox show TASK` has everything about one of them.
     """
+    from malbox_cli.client.kept import open_ledger
     from malbox_cli.store.ledger_rows import TaskFilter
     from malbox_cli.store.task_states import TaskState
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from malbox_cli.commands.common import NoSupervisor, locate, manifest_option, owner_of, timeout_option
-from malbox_cli.commands.following import EXIT_TIMEOUT, TO_BE_READY, answer_time, follow, give_up_time, tell_of
+from malbox_cli.client.following import TO_BE_READY, follow
+from malbox_cli.commands.common import client_of, locate, manifest_option, timeout_option
+from malbox_cli.commands.following import EXIT_TIMEOUT, answer_time, give_up_time, tell_of
+from malbox_cli.control.problems import NoSupervisor
 
 if TYPE_CHECKING:
+    from malbox_cli.client.plain import Client
     from malbox_cli.manifest.specs import Location
-    from malbox_cli.supervisor.ownership import Owner
 
 __all__ = ["command"]
 
@@ -31,13 +33,11 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], t
     may be a pattern, such as 'yara-*'; the name of one with instances means all of them. One that starts a process only
     when there is a task, and is IDLE, counts as READY.
     """
-    from malbox_cli.control.client import ControlClient
     from malbox_cli.manifest.select import NoSuchPlugin, matching
 
     manifest = locate(manifest_path)
     give_up_at = give_up_time(timeout)
-    owner = _owner(manifest, give_up_at)
-    with ControlClient(owner, answer_time(give_up_at)) as client:
+    with _client(manifest, give_up_at) as client:
         wanted = None
         if plugins:
             try:
@@ -52,15 +52,16 @@ def command(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...], t
     ctx.exit(EXIT_TIMEOUT if followed.waiting else 0)
 
 
-def _owner(manifest: "Location", give_up_at: float | None) -> "Owner":
-    """Return the manifest's supervisor; with a time limit it may still be about to come.
+def _client(manifest: "Location", give_up_at: float | None) -> "Client":
+    """Connect to the manifest's supervisor; with a time limit it may still be about to come.
 
     Raises:
         NoSupervisor: There is none.
+        SupervisorLost: It cannot be reached.
     """
     while True:
         try:
-            return owner_of(manifest)
+            return client_of(manifest, answer_time(give_up_at))
         except NoSupervisor:
             if give_up_at is None or time.monotonic() >= give_up_at:
                 raise

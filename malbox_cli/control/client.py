@@ -1,6 +1,5 @@
 """A command's end of the control socket."""
 
-import json
 import os
 import select
 import socket
@@ -10,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from malbox_cli.control.answers import fields_of, news_in, plugins_in, record_in, reload_in, status_in
 from malbox_cli.control.messages import (
     Canceling,
     Changing,
@@ -22,14 +22,13 @@ from malbox_cli.control.messages import (
     Submitting,
     SupervisorStatus,
     Watching,
-    decode_status,
     encode,
 )
-from malbox_cli.control.news import News, SupervisorNews, news_of
-from malbox_cli.control.records import Ended, Record, Refused, record_of
+from malbox_cli.control.news import News, SupervisorNews
+from malbox_cli.control.problems import RequestDenied, SupervisorLost, SupervisorSilent
+from malbox_cli.control.records import Ended, Record, Refused
 from malbox_cli.supervisor.ownership import Owner
 from malbox_cli.supervisor.strays import stat_of
-from plugin_runtime.errors import MalboxError
 
 __all__ = ["ANSWER_SECONDS", "LOOK_SECONDS", "ControlClient", "RequestDenied", "SupervisorLost", "SupervisorSilent"]
 
@@ -37,18 +36,6 @@ ANSWER_SECONDS = 10.0
 """How long an answer may take: much longer than it does, on a machine that is busy too."""
 LOOK_SECONDS = 1.0
 """How long one that is late is waited for before it is looked whether the supervisor stands still."""
-
-
-class RequestDenied(MalboxError):
-    """The supervisor does not do what was asked for; the text says why."""
-
-
-class SupervisorLost(MalboxError):
-    """The supervisor closed the connection before it had answered."""
-
-
-class SupervisorSilent(MalboxError):
-    """The supervisor lives and does not answer; the text says what to do."""
 
 
 class ControlClient:
@@ -82,6 +69,10 @@ class ControlClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
         self._reader.close()
         self._socket.close()
 
@@ -94,11 +85,7 @@ class ControlClient:
             MalboxError: It is of another version.
         """
         self._send(StatusAsked())
-        fields = self._receive_answer()
-        try:
-            return decode_status(fields)
-        except ValueError as error:
-            raise _other_version(error) from error
+        return status_in(self._receive_answer())
 
     def submit(self, request: Submitting) -> Iterator[Record]:
         """Send a task and yield its records; the last is `Ended` or `Refused`.
@@ -107,7 +94,7 @@ class ControlClient:
             SupervisorLost: It ended before the task did.
             MalboxError: It is of another version.
         """
-        self._send(request)
+        self.ask(request)
         yield from self.records()
 
     def records(self) -> Iterator[Record]:
@@ -118,17 +105,30 @@ class ControlClient:
             MalboxError: It is of another version.
         """
         while True:
-            fields = self._receive()
-            try:
-                record = record_of(fields)
-            except ValueError as error:
-                raise _other_version(error) from error
+            record = self.record()
             yield record
             if isinstance(record, Ended | Refused):
                 return
 
-    def follow(self, task: int) -> None:
-        """Ask for what comes of a task from now on, which `records` then yields.
+    def ask(self, request: Submitting) -> None:
+        """Send a task, whose records `record` and `records` then return.
+
+        Raises:
+            SupervisorLost: The supervisor ended.
+        """
+        self._send(request)
+
+    def record(self) -> Record:
+        """Return the next record of the task that was submitted or is followed.
+
+        Raises:
+            SupervisorLost: The supervisor ended before the task did.
+            MalboxError: It is of another version.
+        """
+        return record_in(self._receive())
+
+    def follow(self, task: int) -> tuple[str, ...]:
+        """Ask for what comes of a task from now on, which `records` then yields; return whose it is.
 
         Raises:
             RequestDenied: No such task is open.
@@ -137,7 +137,7 @@ class ControlClient:
             MalboxError: It is of another version.
         """
         self._send(Following(task))
-        self._receive_list("plugins")
+        return plugins_in(self._receive_answer())
 
     def cancel(self, task: int) -> None:
         """Ask for the end of a task; its records go on until it has come.
@@ -157,7 +157,7 @@ class ControlClient:
             MalboxError: It is of another version.
         """
         self._send(request)
-        return tuple(map(str, self._receive_list("plugins")))
+        return plugins_in(self._receive_answer())
 
     def reload(self) -> ReloadDone:
         """Ask for the manifest to be read again; return what that changes, before it is done.
@@ -169,11 +169,7 @@ class ControlClient:
             MalboxError: It is of another version.
         """
         self._send(Reloading())
-        fields: dict[str, Any] = self._receive_answer()
-        try:
-            return ReloadDone(**{key: tuple(fields[key]) for key in ("added", "removed", "changed", "same")})
-        except (KeyError, TypeError) as error:
-            raise _other_version(error) from error
+        return reload_in(self._receive_answer())
 
     def watch(self, give_up_at: float | None = None) -> Iterator[News]:
         """Yield how everything is and then what changes, until the supervisor ends.
@@ -200,13 +196,11 @@ class ControlClient:
                     raise TimeoutError
                 self._socket.settimeout(left)
             try:
-                news = news_of(self._receive_answer() if to_come is None else self._receive())
+                news = news_in(self._receive_answer() if to_come is None else self._receive())
             except SupervisorLost:
                 if is_stopping:
                     return
                 raise
-            except ValueError as error:
-                raise _other_version(error) from error
             to_come = len(news.plugins) if to_come is None and isinstance(news, SupervisorNews) else (to_come or 0) - 1
             is_stopping |= isinstance(news, SupervisorNews) and news.state == "stopping"
             yield news
@@ -233,7 +227,7 @@ class ControlClient:
         except OSError as error:
             raise self._lost() from error
 
-    def _receive(self) -> dict[str, object]:
+    def _receive(self) -> dict[str, Any]:
         try:
             line = self._reader.readline()
         except TimeoutError:
@@ -242,17 +236,9 @@ class ControlClient:
             raise self._lost() from error
         if not line.endswith(b"\n"):
             raise self._lost()
-        try:
-            fields = json.loads(line)
-        except ValueError as error:
-            raise _other_version(error) from error
-        if not isinstance(fields, dict) or fields.get("type") == "misunderstood":
-            raise _other_version(fields.get("error") if isinstance(fields, dict) else "its answer is no object")
-        if fields.get("type") == "denied":
-            raise RequestDenied(str(fields.get("error")))
-        return fields
+        return fields_of(line)
 
-    def _receive_answer(self) -> dict[str, object]:
+    def _receive_answer(self) -> dict[str, Any]:
         """Return what is said to a request that is answered at once, with nothing on its way before."""
         give_up_at = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
@@ -273,15 +259,5 @@ class ControlClient:
             why = f"it was stopped, as by Ctrl-Z: `fg` in its shell or `kill -CONT {pid}` lets it go on"
         return SupervisorSilent(f"the supervisor (process {pid}) does not answer: {why}")
 
-    def _receive_list(self, key: str) -> list[object]:
-        value = self._receive_answer().get(key)
-        if not isinstance(value, list):
-            raise _other_version(f"its answer has no {key}")
-        return value
-
     def _lost(self) -> SupervisorLost:
         return SupervisorLost(f"the supervisor (process {self._owner.pid}) ended before it had answered")
-
-
-def _other_version(why: object) -> MalboxError:
-    return MalboxError(f"the supervisor is of another version of malbox ({why}); restart it")

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from control_rig import Supervisor, in_background
 
+from malbox_cli.client.following import TO_BE_READY, TO_BE_STOPPED, TO_BE_UP, Goal, follow
 from malbox_cli.commands import status, wait
-from malbox_cli.commands.following import TO_BE_READY, TO_BE_STOPPED, TO_BE_UP, Goal, follow
 from malbox_cli.control.client import ControlClient
 from malbox_cli.control.messages import PluginStatus, Request, StatusAsked, SupervisorStatus, Watching, encode
 from malbox_cli.control.news import PluginNews, SupervisorNews
