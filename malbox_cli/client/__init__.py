@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from malbox_cli.client.kept import History, KeptTask, history
     from malbox_cli.client.plain import Client, Task, connect
     from malbox_cli.client.starting import NotReady, running, running_async
-    from malbox_cli.control.messages import PluginStatus, ReloadDone, SupervisorStatus
+    from malbox_cli.control.messages import PluginStatus, ReloadDone, Submitting, SupervisorStatus
     from malbox_cli.control.news import News, PluginNews, SupervisorNews
     from malbox_cli.control.problems import (
         NoSuchTask,
@@ -62,6 +62,7 @@ __all__ = [
     "ReloadDone",
     "RequestDenied",
     "Result",
+    "Submitting",
     "SupervisorLost",
     "SupervisorNews",
     "SupervisorSilent",
@@ -86,7 +87,7 @@ _HOMES = {
     "malbox_cli.client.kept": ("History", "KeptTask", "history"),
     "malbox_cli.client.plain": ("Client", "Task", "connect"),
     "malbox_cli.client.starting": ("NotReady", "running", "running_async"),
-    "malbox_cli.control.messages": ("PluginStatus", "ReloadDone", "SupervisorStatus"),
+    "malbox_cli.control.messages": ("PluginStatus", "ReloadDone", "Submitting", "SupervisorStatus"),
     "malbox_cli.control.news": ("News", "PluginNews", "SupervisorNews"),
     "malbox_cli.control.problems": (
         *("NoSuchTask", "NoSupervisor", "RequestDenied", "SupervisorLost", "SupervisorSilent", "TaskRefused"),

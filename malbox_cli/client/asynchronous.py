@@ -241,7 +241,8 @@ class AsyncClient:
     async def status(self) -> SupervisorStatus:
         """Return how the supervisor and its plugins are.
 
-        status = await malbox.status()
+        Example:
+            status = await malbox.status()
         """
         return status_in(await self._ask(StatusAsked()))
 
@@ -258,7 +259,8 @@ class AsyncClient:
     ) -> AsyncTask:
         """Send a task, and return it once it is in the ledger; as `Client.submit`.
 
-        task = await malbox.submit("file-info", "/bin/ls", config={"min_string": "8"})
+        Example:
+            task = await malbox.submit("file-info", "/bin/ls", config={"min_string": "8"})
         """
         path = os.path.abspath(os.fspath(sample))
         return await self.send(Submitting(plugin, path, dict(config or {}), timeout, priority, detach, wait))
@@ -266,7 +268,8 @@ class AsyncClient:
     async def send(self, request: Submitting) -> AsyncTask:
         """Send a task that is described already; as `submit`.
 
-        task = await malbox.send(Submitting("yara", "/bin/ls", retry_of=12))
+        Example:
+            task = await malbox.send(Submitting("yara", "/bin/ls", retry_of=12))
         """
         line = await self._open()
         try:
@@ -282,7 +285,8 @@ class AsyncClient:
     async def join(self, number: int) -> AsyncTask:
         """Return an open task with the records that come from now on; as `Client.join`.
 
-        await (await malbox.join(12)).cancel()
+        Example:
+            await (await malbox.join(12)).cancel()
         """
         line = await self._open()
         try:
@@ -296,8 +300,9 @@ class AsyncClient:
     async def follow(self, number: int) -> AsyncIterator[Record]:
         """Yield the stream of a task from its beginning to its end; as `Client.follow`.
 
-        async for record in malbox.follow(12):
-            print(record)
+        Example:
+            async for record in malbox.follow(12):
+                print(record)
         """
         kept = self._kept_tasks()
         asked_at = time.time()
@@ -326,7 +331,8 @@ class AsyncClient:
     async def cancel(self, number: int) -> Ended:
         """Cancel a task and wait for its end; as `Client.cancel`.
 
-        ended = await malbox.cancel(12)
+        Example:
+            ended = await malbox.cancel(12)
         """
         try:
             async with await self.join(number) as task:
@@ -352,7 +358,8 @@ class AsyncClient:
     ) -> list[TaskRow]:
         """Return tasks, the newest first; as `History.tasks`.
 
-        failed = await malbox.tasks(states=[TaskState.FAILED])
+        Example:
+            failed = await malbox.tasks(states=[TaskState.FAILED])
         """
         kept = self._kept_tasks()
         return kept.tasks(states=states, plugins=plugins, sample=sample, since=since, before=before, limit=limit)
@@ -360,22 +367,25 @@ class AsyncClient:
     async def show(self, number: int) -> KeptTask:
         """Return everything that is kept of a task; as `History.show`.
 
-        state = (await malbox.show(12)).task.state
+        Example:
+            state = (await malbox.show(12)).task.state
         """
         return self._kept_tasks().show(number)
 
     async def results(self, number: int) -> list[Result]:
         """Return the results of a task's last attempt; as `History.results`.
 
-        names = [result.name for result in await malbox.results(12)]
+        Example:
+            names = [result.name for result in await malbox.results(12)]
         """
         return self._kept_tasks().results(number)
 
     async def watch(self) -> AsyncGenerator[News, None]:
         """Yield how the supervisor and each plugin are, and then what changes, until the supervisor ends.
 
-        async for news in malbox.watch():
-            print(news)
+        Example:
+            async for news in malbox.watch():
+                print(news)
         """
         line = await self._open()
         is_stopping = False
@@ -396,21 +406,24 @@ class AsyncClient:
     async def change(self, what: Literal["start", "stop", "restart"], *plugins: str) -> tuple[str, ...]:
         """Ask for plugins to be started, stopped or restarted; as `Client.change`.
 
-        await malbox.change("restart", "yara")
+        Example:
+            await malbox.change("restart", "yara")
         """
         return plugins_in(await self._ask(Changing(what, plugins)))
 
     async def reload(self) -> ReloadDone:
         """Have the manifest read again; as `Client.reload`.
 
-        print((await malbox.reload()).added)
+        Example:
+            print((await malbox.reload()).added)
         """
         return reload_in(await self._ask(Reloading()))
 
     async def wait_ready(self, *plugins: str, timeout: float | None = None) -> list[PluginNews]:
         """Wait until plugins are READY; return those that are not; as `Client.wait_ready`.
 
-        assert not await malbox.wait_ready(timeout=30)
+        Example:
+            assert not await malbox.wait_ready(timeout=30)
         """
         pursuit = Pursuit(plugins or None, TO_BE_READY)
         told = self.watch()
@@ -429,7 +442,8 @@ class AsyncClient:
     async def shut_down(self) -> None:
         """Stop the supervisor, and wait for its end.
 
-        await malbox.shut_down()
+        Example:
+            await malbox.shut_down()
         """
         try:
             pidfd = os.pidfd_open(self.pid)

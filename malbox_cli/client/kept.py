@@ -145,7 +145,8 @@ class History:
     def rows_of(self, number: int) -> tuple[list[NoteRow], list[ResultRow]]:
         """Return what was noted of a task, and its results as they are kept.
 
-        notes, results = tasks.rows_of(12)
+        Example:
+            notes, results = tasks.rows_of(12)
         """
         return self._ledger.notes(number), self._ledger.results(number)
 

@@ -156,7 +156,8 @@ class Client:
     def status(self) -> SupervisorStatus:
         """Return how the supervisor and its plugins are.
 
-        ready = all(plugin.state == "READY" for plugin in malbox.status().plugins)
+        Example:
+            ready = all(plugin.state == "READY" for plugin in malbox.status().plugins)
         """
         return self._control.status()
 
@@ -194,7 +195,8 @@ class Client:
     def send(self, request: Submitting) -> Task:
         """Send a task that is described already; as `submit`.
 
-        task = malbox.send(Submitting("yara", "/bin/ls", retry_of=12))
+        Example:
+            task = malbox.send(Submitting("yara", "/bin/ls", retry_of=12))
         """
         with ExitStack() as stack:
             control = stack.enter_context(ControlClient(self._owner, self._timeout))
@@ -375,7 +377,8 @@ class Client:
     def shut_down(self, timeout: float | None = None) -> bool:
         """Stop the supervisor, as `malbox down` does; return whether it has ended within so many seconds.
 
-        malbox.shut_down()
+        Example:
+            malbox.shut_down()
         """
         return self._control.stop(timeout)
 

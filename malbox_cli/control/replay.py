@@ -24,7 +24,7 @@ def past_records(task: TaskRow, notes: Sequence[NoteRow], results: Sequence[Resu
     yield from (record for _, record in sorted(said, key=itemgetter(0)))
     if task.state.is_final:
         outcome = Outcome[task.state.name]
-        yield Ended(task.task, task.plugin, outcome, task.error, task.seconds or 0.0, partial=task.partial)
+        yield Ended(task.task, task.plugin, outcome, task.error, round(task.seconds or 0.0, 6), partial=task.partial)
 
 
 def result_record(task: int, row: ResultRow) -> Result:
