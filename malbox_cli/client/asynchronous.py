@@ -40,6 +40,7 @@ from malbox_cli.control.records import Ended, Record, Refused, Result
 from malbox_cli.control.replay import past_records
 from malbox_cli.store.ledger_rows import TaskRow
 from malbox_cli.store.task_states import TaskState
+from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
     from malbox_cli.manifest.specs import Location
@@ -135,6 +136,7 @@ class AsyncTask:
         self.ended: Ended | None = None
         self._line = line
         self._next = first
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -153,7 +155,7 @@ class AsyncTask:
         Raises:
             SupervisorLost: The supervisor ended before the task did; it takes it up again when it is started.
         """
-        if self.ended is not None:
+        if self._is_closed:
             raise StopAsyncIteration
         record, self._next = self._next, None
         if record is None:
@@ -170,10 +172,12 @@ class AsyncTask:
 
         Raises:
             SupervisorLost: The supervisor ended before the task did.
+            MalboxError: It was let go of before its end.
         """
         async for _ in self:
             pass
-        assert self.ended is not None  # only its end ends it
+        if self.ended is None:
+            raise MalboxError(f"task {self.number} was let go of before its end: nothing more is told of it")
         return self.ended
 
     async def cancel(self) -> None:
@@ -185,11 +189,12 @@ class AsyncTask:
         Raises:
             SupervisorLost: The supervisor ended.
         """
-        if self.ended is None:
+        if not self._is_closed:
             await self._line.send(Canceling(self.number))
 
     def close(self) -> None:
         """Let go of it: one that has not ended is cancelled, unless it was detached or only followed."""
+        self._is_closed = True
         self._line.close()
 
 

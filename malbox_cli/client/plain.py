@@ -2,17 +2,18 @@
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from malbox_cli.client.finding import ManifestPath, location_of, owner_of
 from malbox_cli.control.client import ANSWER_SECONDS, ControlClient
 from malbox_cli.control.messages import Changing, ReloadDone, Submitting, SupervisorStatus
 from malbox_cli.control.news import News, PluginNews
-from malbox_cli.control.problems import NoSuchTask, RequestDenied, TaskRefused
+from malbox_cli.control.problems import NoSuchTask, RequestDenied, SupervisorSilent, TaskRefused
 from malbox_cli.control.records import Ended, Record, Refused, Result
+from plugin_runtime.errors import MalboxError
 
 if TYPE_CHECKING:
     from malbox_cli.client.kept import History, KeptTask
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from malbox_cli.supervisor.ownership import Owner
 
 __all__ = ["Client", "Task", "connect"]
+
+T = TypeVar("T")
 
 
 class Task:
@@ -47,6 +50,7 @@ class Task:
         self.ended: Ended | None = None
         self._control = control
         self._next = first
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +69,7 @@ class Task:
         Raises:
             SupervisorLost: The supervisor ended before the task did; it takes it up again when it is started.
         """
-        if self.ended is not None:
+        if self._is_closed:
             raise StopIteration
         record, self._next = self._next, None
         if record is None:
@@ -82,10 +86,12 @@ class Task:
 
         Raises:
             SupervisorLost: The supervisor ended before the task did.
+            MalboxError: It was let go of before its end.
         """
         for _ in self:
             pass
-        assert self.ended is not None  # only its end ends it
+        if self.ended is None:
+            raise MalboxError(f"task {self.number} was let go of before its end: nothing more is told of it")
         return self.ended
 
     def cancel(self) -> None:
@@ -97,11 +103,12 @@ class Task:
         Raises:
             SupervisorLost: The supervisor ended.
         """
-        if self.ended is None:
+        if not self._is_closed:
             self._control.cancel(self.number)
 
     def close(self) -> None:
         """Let go of it: one that has not ended is cancelled, unless it was detached or only followed."""
+        self._is_closed = True
         self._control.close()
 
 
@@ -132,7 +139,7 @@ class Client:
         self.pid = owner.pid
         self._owner = owner
         self._timeout = timeout
-        self._control = ControlClient(owner, timeout)
+        self._control: ControlClient | None = ControlClient(owner, timeout)
         self._tasks: set[Task] = set()
         self._history: History | None = None
 
@@ -151,7 +158,9 @@ class Client:
         self._tasks.clear()
         if self._history is not None:
             self._history.close()
-        self._control.close()
+        if self._control is not None:
+            self._control.close()
+            self._control = None
 
     def status(self) -> SupervisorStatus:
         """Return how the supervisor and its plugins are.
@@ -159,7 +168,7 @@ class Client:
         Example:
             ready = all(plugin.state == "READY" for plugin in malbox.status().plugins)
         """
-        return self._control.status()
+        return self._ask(ControlClient.status)
 
     def submit(
         self,
@@ -347,7 +356,7 @@ class Client:
         Raises:
             RequestDenied: There is no such plugin, or the supervisor is stopping.
         """
-        return self._control.change(Changing(what, plugins))
+        return self._ask(lambda control: control.change(Changing(what, plugins)))
 
     def reload(self) -> ReloadDone:
         """Have the manifest read again; return what that changes, before it is done.
@@ -357,7 +366,7 @@ class Client:
         Raises:
             RequestDenied: The manifest has problems, or changes what only a new supervisor can change.
         """
-        return self._control.reload()
+        return self._ask(ControlClient.reload)
 
     def wait_ready(self, *plugins: str, timeout: float | None = None) -> list[PluginNews]:
         """Wait until plugins are READY; return those that are not, and cannot become so or were not in time.
@@ -380,7 +389,17 @@ class Client:
         Example:
             malbox.shut_down()
         """
-        return self._control.stop(timeout)
+        return self._ask(lambda control: control.stop(timeout))
+
+    def _ask(self, question: Callable[[ControlClient], T]) -> T:
+        if self._control is None:
+            self._control = ControlClient(self._owner, self._timeout)
+        try:
+            return question(self._control)
+        except (KeyboardInterrupt, SupervisorSilent):
+            self._control.close()  # the answer would be taken for that of the next question
+            self._control = None
+            raise
 
     def _kept(self, task: Task) -> Task:
         # Those that have ended hold nothing any more.

@@ -16,6 +16,7 @@ import malbox_cli.client
 from malbox_cli.client import (
     Accepted,
     Ended,
+    MalboxError,
     ManifestError,
     NoSuchTask,
     NoSupervisor,
@@ -26,6 +27,7 @@ from malbox_cli.client import (
     RequestDenied,
     Result,
     SupervisorLost,
+    SupervisorSilent,
     TaskRefused,
     TaskState,
     TaskWarning,
@@ -197,6 +199,40 @@ def test_a_supervisor_that_is_lost_is_told_of_and_its_task_is_not(manifest: Path
     with running(manifest, timeout=READY_SECONDS) as malbox:
         assert list(malbox.follow(task.number))[-1] == malbox.cancel(task.number)
         assert malbox.show(task.number).task.state is TaskState.COMPLETED
+
+
+def test_what_was_let_go_of_tells_nothing_more(manifest: Path, sample: Path) -> None:
+    with running(manifest, timeout=READY_SECONDS) as malbox:
+        task = malbox.submit("echo", sample, config={"until": str(manifest.parent / "never")})
+        task.close()
+        task.cancel()  # it is
+        assert list(task) == []
+        with pytest.raises(MalboxError, match=f"task {task.number} was let go of before its end"):
+            task.wait()
+
+
+def test_an_answer_that_comes_too_late_is_not_the_next_one_s(manifest: Path) -> None:
+    with running(manifest, timeout=READY_SECONDS) as malbox, connect(manifest, timeout=0.2) as other:
+        os.kill(malbox.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(SupervisorSilent, match="it was stopped"):
+                other.reload()
+            with pytest.raises(SupervisorSilent):
+                asyncio.run(ask_in_vain(manifest))
+        finally:
+            os.kill(malbox.pid, signal.SIGCONT)
+        assert malbox.status().pid == malbox.pid
+        assert connect_and_ask(manifest) == other.status().pid == malbox.pid
+
+
+def connect_and_ask(manifest: Path) -> int:
+    with connect(manifest) as malbox:
+        return malbox.status().pid
+
+
+async def ask_in_vain(manifest: Path) -> None:
+    async with connect_async(manifest, timeout=0.2) as malbox:
+        await malbox.status()
 
 
 def test_all_of_it_can_be_awaited(manifest: Path, sample: Path) -> None:
