@@ -120,6 +120,7 @@ MAY_IMPORT = {
         "malbox_cli/supervisor/launch.py",  # the type of a helper
     ),
     "multiprocessing": (),
+    "pytest": ("plugin_runtime/pytest_plugin.py",),
     "psutil": ("malbox_cli/commands/",),
     "rich": ("malbox_cli/commands/", "malbox_cli/output/"),
     "sqlite3": ("malbox_cli/store/ledger",),
