@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "Run plugins on samples, once; nothing else has to be running.",
     "send-task": "Give one sample to a plugin of a running supervisor.",
     "show": "Show everything about a task.",
+    "smoke": "Run the smoke tests of a manifest's plugins.",
     "start": "Start plugins of a running supervisor.",
     "status": "Show the plugins of a running supervisor.",
     "stop": "Stop plugins of a running supervisor.",

@@ -1,6 +1,6 @@
 """A manifest's text, the plugin.toml files that it points at and the programs behind them, put together."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from malbox_cli.manifest import program
@@ -11,7 +11,7 @@ from malbox_cli.manifest.host import Host, hold_against
 from malbox_cli.manifest.instances import expand, process_ids, too_many
 from malbox_cli.manifest.manifest_file import PluginTable, parse_manifest_file
 from malbox_cli.manifest.plugin_file import PluginFile, parse_plugin_file
-from malbox_cli.manifest.specs import Location, Manifest, ManifestError, PluginSpec, Problem
+from malbox_cli.manifest.specs import Location, Manifest, ManifestError, PluginSpec, Problem, SmokeTest
 from malbox_cli.manifest.table import shown_path
 from malbox_cli.manifest.tasking import settle_tasking
 from malbox_cli.manifest.toml_text import MAX_BYTES, read_text, read_toml
@@ -70,6 +70,7 @@ class Reader:
                 ledger=read.ledger,
                 copy_samples=read.copy_samples,
                 plugins=plugins,
+                smoke=tuple(test for table in read.plugins for test in self._smoke_tests(table, findings)),
             )
         problems = (*problems_of(self._shown, text, findings.found), *self._problems_below)
         return (None if any(problem.severity == "error" for problem in problems) else manifest), problems
@@ -100,6 +101,26 @@ class Reader:
         spec = self._spec(table, None, findings)
         problems = (*problems_of(self._shown, "", findings.found), *self._problems_below)
         return (None if any(problem.severity == "error" for problem in problems) else spec), problems
+
+    def _smoke_tests(self, table: PluginTable, findings: Findings) -> Iterator[SmokeTest]:
+        for index, keys in enumerate(table.smoke):
+            sample = None if keys.sample is None else self._base / keys.sample
+            if sample is not None and self._files.look(sample).kind is not Kind.FILE:
+                where = ("plugins", table.id, "smoke", index, "sample")
+                findings.note(where, f"{shown_path(sample)} is no file that can be read now; the test would fail")
+            yield SmokeTest(
+                plugin=table.id,
+                name=keys.name,
+                sample=sample,
+                data=keys.data,
+                config=keys.config,
+                results=keys.results,
+                json=keys.json,
+                verdict=keys.verdict,
+                outcome=keys.outcome,
+                error=keys.error,
+                timeout=keys.timeout,
+            )
 
     def _data(self, findings: Findings) -> bytes | None:
         fault = _manifest_fault(self._files.look(self._path))

@@ -9,6 +9,7 @@ from malbox_cli.manifest.findings import Findings
 from malbox_cli.manifest.instances import MAX_ID_LENGTH, check_instances
 from malbox_cli.manifest.lifetime import Lifetime, read_lifetime
 from malbox_cli.manifest.process_keys import ProcessKeys, read_process_keys
+from malbox_cli.manifest.smoke_keys import SmokeKeys, read_smoke_tests
 from malbox_cli.manifest.specs import DEFAULT_STATE_DIR, DEFAULT_STOP_TIMEOUT, OWN_NAME
 from malbox_cli.manifest.table import Table, describe, shown
 from malbox_cli.manifest.task_keys import TaskKeys, read_task_keys
@@ -35,6 +36,7 @@ class PluginTable:
         process: What is said of its process.
         lifetime: What is said of its life.
         tasks: What is said of its tasks.
+        smoke: Its smoke tests.
     """
 
     id: str
@@ -46,6 +48,7 @@ class PluginTable:
     process: ProcessKeys = field(default_factory=ProcessKeys)
     lifetime: Lifetime = field(default_factory=Lifetime)
     tasks: TaskKeys = field(default_factory=TaskKeys)
+    smoke: tuple[SmokeKeys, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +160,7 @@ def _plugin(plugin_id: str, table: Table, findings: Findings) -> PluginTable:
         process=read_process_keys(table),
         lifetime=read_lifetime(table),
         tasks=read_task_keys(table),
+        smoke=read_smoke_tests(table, refuse_name=_refuse_nul),
     )
     table.know_silently(*keys_not_supported())
     refuse_what_is_not_supported(table.data, table.path, findings)

@@ -20,6 +20,7 @@ __all__ = [
     "OWN_NAME",
     "DeclaredResult",
     "Execution",
+    "JsonExpected",
     "Limits",
     "Location",
     "Manifest",
@@ -30,6 +31,7 @@ __all__ = [
     "Restart",
     "Retries",
     "Severity",
+    "SmokeTest",
 ]
 
 DEFAULT_START_TIMEOUT = 30.0
@@ -200,6 +202,54 @@ class PluginSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JsonExpected:
+    """A value that a smoke test wants in a JSON result.
+
+    Attributes:
+        key: The whole key, as written: ``report:$.verdict.score``.
+        result: The result's name.
+        path: Where in the result, as `json_path` reads it.
+        value: What has to be there.
+    """
+
+    key: str
+    result: str
+    path: tuple[str | int, ...]
+    value: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmokeTest:
+    """One task that `malbox smoke` runs, and what must hold of it.
+
+    Attributes:
+        plugin: The name of the plugin's table.
+        name: What the test is called, once in its plugin: ``#1`` for the first where the manifest does not say.
+        sample: The sample's absolute path; None where its content is in the manifest.
+        data: The sample's content; None where it is a file.
+        config: What is set on top of the plugin's configuration.
+        results: The names that have to be among those of the results.
+        json: What has to be in JSON results.
+        verdict: The classification that the report has to have; None for any, or none.
+        outcome: How the task has to end.
+        error: What has to be in the reason why it did not end well; None for any.
+        timeout: Seconds that it may take; None for what the plugin's settings say.
+    """
+
+    plugin: str
+    name: str
+    sample: Path | None = None
+    data: bytes | None = None
+    config: Mapping[str, str] = field(default_factory=dict)
+    results: tuple[str, ...] = ()
+    json: tuple[JsonExpected, ...] = ()
+    verdict: str | None = None
+    outcome: str = "completed"
+    error: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A manifest without problems.
 
@@ -211,6 +261,7 @@ class Manifest:
         ledger: Whether tasks are kept on disk; otherwise they are known to the supervisor alone.
         copy_samples: Whether plugins get a copy of each sample, made when its task was taken.
         plugins: The plugins in the order of the file, each instance by itself; at least one.
+        smoke: The smoke tests of all plugins, in the order of the file.
     """
 
     path: Path
@@ -220,6 +271,7 @@ class Manifest:
     ledger: bool = True
     copy_samples: bool = False
     plugins: tuple[PluginSpec, ...]
+    smoke: tuple[SmokeTest, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -75,6 +75,10 @@ class Table:
         """Add an error at one element of an array."""
         self._findings.error((*self.path, key, index), message)
 
+    def error_below(self, key: str, name: str, message: str) -> None:
+        """Add an error at a key of a table inside of this one."""
+        self._findings.error((*self.path, key, name), message)
+
     def note(self, key: str, message: str) -> None:
         """Add a note at one of the table's keys."""
         self._findings.note((*self.path, key), message)
@@ -259,6 +263,18 @@ class Table:
             self.error(key, f"is {describe(value)}, expected a table such as {example}")
             return None
         return Table(value, (*self.path, key), self._findings)
+
+    def tables(self, key: str, *, example: str) -> "tuple[Table, ...]":
+        """Return the tables of an array of tables."""
+        value = self._typed(key, list, f"an array of tables such as {example}")
+        tables = []
+        for index, item in enumerate(value or ()):
+            path = (*self.path, key, index)
+            if isinstance(item, dict):
+                tables.append(Table(item, path, self._findings))
+            else:
+                self._findings.error(path, f"is {describe(item)}, expected a table such as {example}")
+        return tuple(tables)
 
     def finish(self, severity: Severity = "error") -> None:
         """Add a finding for every key that was never asked for."""

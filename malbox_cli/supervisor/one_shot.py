@@ -1,7 +1,8 @@
 """`run`: start plugins, give every sample to every one of them, and stop them; nothing else has to be running."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 from malbox_cli.control.records import Ended, Outcome, Record, Refused
 from malbox_cli.manifest.specs import Manifest, PluginSpec
@@ -12,12 +13,25 @@ from malbox_cli.supervisor.log_hub import LogHub
 from malbox_cli.supervisor.session import open_session
 from malbox_cli.supervisor.verdict import verdict
 
-__all__ = ["run_once"]
+__all__ = ["Ending", "run_once", "run_tasks"]
 
 CLIENT = 0
 
 MAX_OUTSTANDING = 256
 """How many tasks there are at a time; a set of samples can be large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it ended.
+
+    Attributes:
+        code: The exit code by what became of the plugins: 128 + n after signal n; what became of tasks is not in it.
+        was_interrupted: Whether a signal ended it.
+    """
+
+    code: int
+    was_interrupted: bool
 
 
 def run_once(
@@ -50,32 +64,66 @@ def run_once(
     """
     pools = dict.fromkeys(spec.pool for spec in given)
     submissions = (Submit(CLIENT, pool, sample, config, timeout, waits=True) for sample in samples for pool in pools)
-    outstanding = 0
     all_well = True
     outcomes: set[Outcome] = set()
 
     def emit(client: int, record: Record) -> None:
-        nonlocal outstanding, all_well
+        nonlocal all_well
         del client
         on_record(record)
         if isinstance(record, Ended | Refused):
-            outstanding -= 1
             all_well &= isinstance(record, Ended) and record.outcome is Outcome.COMPLETED
             if isinstance(record, Ended):
                 outcomes.add(record.outcome)
 
+    end = run_tasks(manifest, plugins, submissions, console, emit, verbose=verbose)
+    if all_well or end.was_interrupted:
+        return end.code
+    return 124 if outcomes <= {Outcome.COMPLETED, Outcome.TIMEOUT} and Outcome.TIMEOUT in outcomes else 1
+
+
+def run_tasks(
+    manifest: Manifest,
+    plugins: Sequence[PluginSpec],
+    submissions: Iterator[Submit],
+    console: Console,
+    emit: Callable[[int, Record], None],
+    *,
+    verbose: bool,
+) -> Ending:
+    """Start plugins, have tasks done, and stop the plugins.
+
+    Args:
+        manifest: Whose plugins these are.
+        plugins: Which to start.
+        submissions: The tasks; those that a signal comes before are not begun.
+        console: Where the operator is told things.
+        emit: Takes the records of all tasks as they come, with the client that each was submitted for.
+        verbose: Whether iceoryx2's log lines are wanted.
+
+    Raises:
+        MalboxError: The supervisor could not be put together.
+    """
+    outstanding = begun = 0
+
+    def count(client: int, record: Record) -> None:
+        nonlocal outstanding
+        emit(client, record)
+        outstanding -= isinstance(record, Ended | Refused)
+
     with closing(LogHub(console, log_folder(manifest.state_dir))) as log:
-        with open_session(manifest, plugins, domain=None, log=log, emit=emit, kind="run", verbose=verbose) as session:
+        with open_session(manifest, plugins, domain=None, log=log, emit=count, kind="run", verbose=verbose) as session:
             reactor, machine = session.reactor, session.machine
             reactor.handle(StartAsked())
 
             def is_over() -> bool:
-                nonlocal outstanding
+                nonlocal outstanding, begun
                 while outstanding < MAX_OUTSTANDING and not machine.is_stopping:
                     submission = next(submissions, None)
                     if submission is None:
                         break
                     outstanding += 1
+                    begun += 1
                     reactor.handle(submission)
                 if not outstanding and not machine.is_stopping:
                     reactor.handle(StopAsked("every sample is done"))
@@ -86,9 +134,7 @@ def run_once(
             end = verdict(machine.plugins, signal=session.signals.first, ended_by_itself=False)
             was_interrupted = session.signals.first is not None
         if not_begun := sum(1 for _ in submissions):
-            log.say("warning", f"{not_begun} of {len(pools) * len(samples)} tasks were not begun")
+            log.say("warning", f"{not_begun} of {begun + not_begun} tasks were not begun")
         if end.culprit:
             log.say("error", end.culprit)
-    if all_well or was_interrupted:
-        return end.code
-    return 124 if outcomes <= {Outcome.COMPLETED, Outcome.TIMEOUT} and Outcome.TIMEOUT in outcomes else 1
+    return Ending(end.code, was_interrupted)

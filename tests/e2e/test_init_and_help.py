@@ -13,7 +13,7 @@ from e2e_harness import PLUGINS, REPOSITORY, Place
 
 COMMANDS = [
     *("cancel", "check", "doctor", "down", "events", "init", "logs", "prune", "reload", "restart", "retry", "run"),
-    *("send-task", "show", "start", "status", "stop", "tasks", "up", "wait"),
+    *("send-task", "show", "smoke", "start", "status", "stop", "tasks", "up", "wait"),
 ]
 
 

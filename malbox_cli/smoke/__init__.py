@@ -1,0 +1,1 @@
+"""Smoke tests: tasks of which the manifest says what must hold."""
