@@ -18,6 +18,7 @@ COMMANDS = {
     "events": "Show how plugins stand, and what changes.",
     "init": "Write a manifest from the plugin folders that are there.",
     "logs": "Show what the plugins printed, and what malbox said of them.",
+    "new": "Write a new plugin that runs and has passing tests.",
     "prune": "Remove tasks that ended long ago, with their results.",
     "reload": "Have a running supervisor read its manifest again.",
     "restart": "Restart plugins of a running supervisor.",

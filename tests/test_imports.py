@@ -44,6 +44,7 @@ PURE = (
     "malbox_cli/manifest/lifetime.py",
     "malbox_cli/manifest/lines.py",
     "malbox_cli/manifest/manifest_file.py",
+    "malbox_cli/manifest/new_plugin.py",
     "malbox_cli/manifest/order.py",
     "malbox_cli/manifest/plugin_file.py",
     "malbox_cli/manifest/process_keys.py",

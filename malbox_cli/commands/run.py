@@ -1,6 +1,7 @@
 """`malbox run`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,12 +17,21 @@ from malbox_cli.commands.common import (
     verbose_option,
 )
 
+if TYPE_CHECKING:
+    from malbox_cli.manifest.specs import Manifest
+
 __all__ = ["command"]
 
 
 @click.command(epilog="Example: malbox run /bin/ls --plugin file-info --json")
 @manifest_option
-@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Give them to this one only; may be repeated.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="NAME|DIR",
+    help="Give them to this one only; may be repeated. A plugin's folder needs no manifest.",
+)
 @settings_option
 @timeout_option("End each task after this time.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Put the results there too.")
@@ -43,14 +53,22 @@ def command(
 ) -> None:
     """Start the plugins, give every SAMPLE to every one of them, show what they found, and stop them.
 
-    No supervisor has to be running, and one that is stays as it is. Ends with 0 if every task was completed, 1 if one
+    No supervisor has to be running, and one that is stays as it is. With a plugin's folder instead of a name there is
+    no manifest: write it with a slash, or where there is no manifest by its name. The state folder is then .malbox in
+    the current folder.
+
+    Ends with 0 if every task was completed, 1 if one
     failed, 124 if the time of one was over.
     """
     from malbox_cli.output.printer import JsonPrinter, Printer, TextPrinter, save_results
     from malbox_cli.supervisor.console import Console
     from malbox_cli.supervisor.one_shot import run_once
 
-    manifest = load(manifest_path)
+    manifest = _manifest_of_folders(ctx, manifest_path, plugins)
+    if manifest is None:
+        manifest = load(manifest_path)
+    else:
+        plugins = ()
     specs, given = to_start(manifest, plugins), chosen(manifest, plugins)
     paths = [sample_path(sample) for sample in samples]
     printer: Printer = JsonPrinter() if as_json else TextPrinter()
@@ -64,3 +82,29 @@ def command(
         console.close()  # first: taking the bars away erases what is printed at the same moment
         printer.close()
     ctx.exit(code)
+
+
+def _manifest_of_folders(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...]) -> "Manifest | None":
+    """Return what stands in for a manifest where the plugins are named by their folders; None where they are not.
+
+    Raises:
+        click.UsageError: Some are and some are not, or a manifest is named too.
+        ManifestError: One of the folders cannot be run.
+    """
+    folders = [name for name in plugins if "/" in name or name in (".", "..")]
+    if not folders and plugins and not manifest_path.exists():
+        folders = [name for name in plugins if (Path(name) / "plugin.toml").is_file()]
+    if not folders:
+        return None
+    if names := [name for name in plugins if name not in folders]:
+        message = f"{names[0]!r} is the name of a plugin and {folders[0]!r} a folder; a run has one or the other"
+        raise click.UsageError(f"{message}: './{names[0]}' would be a folder too")
+    if ctx.get_parameter_source("manifest_path") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"the folder {folders[0]!r} needs no manifest; leave out -f, or name a plugin of it")
+    from malbox_cli.manifest.of_folders import manifest_of_folders
+
+    try:
+        base = Path.cwd()
+    except OSError as error:
+        raise click.UsageError(f"the current folder is not there any more: {error.strerror}") from error
+    return manifest_of_folders([Path(folder) for folder in folders], base)

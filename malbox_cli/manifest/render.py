@@ -11,7 +11,7 @@ import tomli_w
 from malbox_cli.manifest.instances import MAX_ID_LENGTH
 from malbox_cli.manifest.specs import OWN_NAME
 
-__all__ = ["FoundPlugin", "render_manifest"]
+__all__ = ["FoundPlugin", "id_for", "render_manifest"]
 
 _HEAD = """\
 # The plugins that malbox runs here. 'malbox check' reads this file and says what is wrong with it,
@@ -81,14 +81,14 @@ def render_manifest(plugins: Sequence[FoundPlugin], manifest_folder: Path) -> st
         if plugin.fault:
             parts.append(f"# Left out: {_comment(path)}: {_comment(plugin.fault)}\n")
             continue
-        plugin_id = _id_for(plugin.folder.name, taken)
+        plugin_id = id_for(plugin.folder.name, taken)
         comment = f"# {_comment(plugin.description)}\n" if plugin.description.strip() else ""
         # The id has only characters of a bare key; the path may have any, so that tomli_w writes it.
         parts.append(f"{comment}[plugins.{plugin_id}]\n{tomli_w.dumps({'path': path})}")
     return "\n".join([*parts, _TAIL])
 
 
-def _id_for(name: str, taken: set[str]) -> str:
+def id_for(name: str, taken: set[str]) -> str:
     """Return a plugin id for a folder's name that is not taken yet, and take it."""
     base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[: MAX_ID_LENGTH - 6] or "plugin"
     candidate, number = base, 1

@@ -12,7 +12,21 @@ import pytest
 from e2e_harness import PLUGINS, REPOSITORY, Place
 
 COMMANDS = [
-    *("cancel", "check", "doctor", "down", "events", "init", "logs", "prune", "reload", "restart", "retry", "run"),
+    *(
+        "cancel",
+        "check",
+        "doctor",
+        "down",
+        "events",
+        "init",
+        "logs",
+        "new",
+        "prune",
+        "reload",
+        "restart",
+        "retry",
+        "run",
+    ),
     *("send-task", "show", "smoke", "start", "status", "stop", "tasks", "up", "wait"),
 ]
 
