@@ -109,18 +109,24 @@ class PluginTester:
         self._exit_code: int | None = None
         self._crash: BaseException | None = None
         self._folder: Path | None = None
+        self._was_entered = self._is_open = False
         self._stack = ExitStack()
 
     def __enter__(self) -> "PluginTester":
+        if self._was_entered:
+            raise RuntimeError("a tester is for one with block; make another one")
+        self._was_entered = True
         with ExitStack() as stack:
             self._open_ports(stack)
             self._thread.start()
             stack.callback(self._end_loop)
             self._until(lambda: self._has_started, "on_start has not returned")
             self._stack = stack.pop_all()
+        self._is_open = True
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._is_open = False
         with self._stack:
             if error is None:
                 self._stop(self._timeout)
@@ -162,6 +168,7 @@ class PluginTester:
         Raises:
             ValueError: The sample is a folder, or there is no such file.
         """
+        self._require_open()
         path = self._sample_path(sample)
         self._last_task += 1
         settings = tuple({**self._config, **(config or {})}.items())
@@ -182,6 +189,7 @@ class PluginTester:
         message = event.to_message()
         if message.kind is EventKind.DAEMON_SHUTDOWN:
             raise ValueError("a plugin does not see the shutdown in on_event; it stops at the end of the with block")
+        self._require_open()
         wanted = self._recorder.events + 1
         self._tell(message)
         self._until(lambda: self._recorder.events >= wanted, "on_event has not returned", timeout)
@@ -193,6 +201,7 @@ class PluginTester:
         Raises:
             TimeoutError: It has not answered in time.
         """
+        self._require_open()
         answers: list[HealthAnswer] = []
         question = self._supervisor.send_request(PLUGIN, *encode_request(HealthQuestion()))
 
@@ -242,6 +251,10 @@ class PluginTester:
     def has_ended(self, run: TaskRun) -> bool:
         """Return whether a task has ended, and nothing more of it can come."""
         return run.task_id not in self._open
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise RuntimeError("the plugin does not run: a tester works inside of its with block")
 
     def _open_ports(self, stack: ExitStack) -> None:
         self._supervisor = stack.enter_context(self._exchange.supervisor())
@@ -360,8 +373,8 @@ class RunningTask:
         self.so_far = run
         self._tester = tester
 
-    def until(self, condition: Callable[[TaskRun], bool], timeout: float | None = None) -> None:
-        """Wait until a condition holds for what has come of the task, such as ``lambda run: run.progress``.
+    def until(self, condition: Callable[[TaskRun], object], timeout: float | None = None) -> None:
+        """Wait until a condition is true of what has come of the task, such as ``lambda run: run.progress``.
 
         Raises:
             TimeoutError: It has not come to that in time.

@@ -20,8 +20,7 @@ def tool(folder: Path, *argv: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("name", ["pdf-text", "9_lives", "none"])
+@pytest.mark.parametrize(("name", "template"), [("pdf-text", "file"), ("9_lives", "async")])
 def test_what_new_writes_runs_and_passes_every_check_as_it_is(place: Place, name: str, template: str) -> None:
     new = place.malbox("new", name, "--template", template)
     folder = place.folder / name

@@ -60,6 +60,14 @@ def test_a_test_without_a_name_has_a_number() -> None:
     assert [test.name for test in manifest.smoke] == ["#1", "x", "#3"]
 
 
+def test_a_smoke_test_changes_nothing_of_the_plugin_that_a_reload_would_see() -> None:
+    with_test, _ = read_text(f'{PLUGIN}{TEST}text = ""\n')
+    without, _ = read_text(PLUGIN)
+    assert with_test is not None
+    assert without is not None
+    assert with_test.plugins == without.plugins
+
+
 def test_how_a_task_has_to_fail() -> None:
     test = smoke_test('text = ""\noutcome = "failed"\nerror = "no section"')
     assert (test.outcome, test.error) == ("failed", "no section")

@@ -204,7 +204,7 @@ def test_a_cancelled_task_is_canceled(malbox_plugin: MalboxPlugin) -> None:
             ctx.raise_if_cancelled()
 
     task = malbox_plugin(Does(on_task)).start(b"")
-    task.until(lambda run: bool(run.progress))
+    task.until(lambda run: run.progress)
     assert task.so_far.outcome == "running"
     task.cancel()
 
@@ -331,7 +331,7 @@ def test_async_tasks_run_at_once_and_cancelling_one_cancels_its_asyncio_task(mal
 
     tester = malbox_plugin(Does(on_task), concurrency=2)
     waits = tester.start(b"", config={"wait": "1"})
-    waits.until(lambda run: bool(run.progress))
+    waits.until(lambda run: run.progress)
     assert tester.run(b"").outcome == "completed"
     waits.cancel()
 
@@ -359,7 +359,7 @@ def test_a_wait_for_what_does_not_come_ends_with_the_task(malbox_plugin: MalboxP
     task = malbox_plugin(Does(fails)).start(b"")
 
     with pytest.raises(RuntimeError, match=r"ended before that: task 1, failed(.|\n)*OSError: 1"):
-        task.until(lambda run: bool(run.progress))
+        task.until(lambda run: run.progress)
 
 
 def test_a_test_that_fails_leaves_with_its_own_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -382,3 +382,25 @@ def test_the_kit_is_loaded_without_iceoryx2_and_the_fixtures_without_the_kit() -
 def test_the_kit_needs_no_pytest() -> None:
     code = "import sys, plugin_runtime.testing; print('pytest' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_outside_of_its_block_a_tester_says_so() -> None:
+    tester = PluginTester(Hello())
+    with pytest.raises(RuntimeError, match="inside of its with block"):
+        tester.run(b"")
+    with tester:
+        assert tester.run(b"").outcome == "completed"
+    with pytest.raises(RuntimeError, match="inside of its with block"):
+        tester.event(malbox.Event.config_reloaded())
+    with pytest.raises(RuntimeError, match="make another one"), tester:
+        pass
+
+
+def test_ten_thousand_results_pass(run_plugin: RunPlugin) -> None:
+    def on_task(ctx: malbox.Context) -> None:
+        for number in range(10_000):
+            ctx.results().push_bytes("n", number.to_bytes(4))
+
+    done = run_plugin(Does(on_task), b"")
+
+    assert [int.from_bytes(result.data) for result in done.results] == list(range(10_000))
