@@ -66,6 +66,7 @@ def run_smoke(
         MalboxError: The supervisor could not be put together.
     """
     judged: dict[int, Judgement] = {}
+    held_back: dict[int, Judgement] = {}  # until it is known whether the plugin was started at all
     running = {number: Running(test) for number, test in enumerate(tests)}
 
     def end(number: int, judgement: Judgement) -> None:
@@ -77,7 +78,11 @@ def run_smoke(
             running[number].take(record)
         elif isinstance(record, Ended | Refused):
             one = running.pop(number)
-            end(number, judge(one.test, one.got, record))
+            judgement = judge(one.test, one.got, record)
+            if one.test.outcome != Outcome.COMPLETED.value and judgement.passed:
+                held_back[number] = judgement
+            else:
+                end(number, judgement)
 
     with tempfile.TemporaryDirectory(prefix="malbox-smoke-") as folder:
 
@@ -91,6 +96,9 @@ def run_smoke(
 
         apart = replace(manifest, state_dir=Path(folder) / "state")
         ending = run_tasks(apart, plugins, submissions(), console, emit, verbose=verbose)
+    for number, judgement in held_back.items():
+        was_started = judgement.test.plugin in ending.were_ready
+        end(number, judgement if was_started else replace(judgement, failures=("the plugin was never READY",)))
     for number, test in enumerate(tests):
         if number not in judged:
             end(number, judge(test, (), None))

@@ -1,6 +1,6 @@
 """`run`: start plugins, give every sample to every one of them, and stop them; nothing else has to be running."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from malbox_cli.store.log_file import log_folder
 from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.events import StartAsked, StopAsked, Submit
 from malbox_cli.supervisor.log_hub import LogHub
+from malbox_cli.supervisor.plugins import PluginRecord
 from malbox_cli.supervisor.session import open_session
 from malbox_cli.supervisor.verdict import verdict
 
@@ -28,10 +29,12 @@ class Ending:
     Attributes:
         code: The exit code by what became of the plugins: 128 + n after signal n; what became of tasks is not in it.
         was_interrupted: Whether a signal ended it.
+        were_ready: The names of the plugins of which a process was READY when a task ended, or in the end.
     """
 
     code: int
     was_interrupted: bool
+    were_ready: frozenset[str]
 
 
 def run_once(
@@ -105,19 +108,27 @@ def run_tasks(
         MalboxError: The supervisor could not be put together.
     """
     outstanding = begun = 0
+    ended = False
 
     def count(client: int, record: Record) -> None:
-        nonlocal outstanding
+        nonlocal outstanding, ended
         emit(client, record)
-        outstanding -= isinstance(record, Ended | Refused)
+        if isinstance(record, Ended | Refused):
+            outstanding -= 1
+            ended = True
 
     with closing(LogHub(console, log_folder(manifest.state_dir))) as log:
         with open_session(manifest, plugins, domain=None, log=log, emit=count, kind="run", verbose=verbose) as session:
             reactor, machine = session.reactor, session.machine
             reactor.handle(StartAsked())
 
+            were_ready: set[str] = set()
+
             def is_over() -> bool:
-                nonlocal outstanding, begun
+                nonlocal outstanding, begun, ended
+                if ended:
+                    ended = False
+                    were_ready.update(_ready(machine.plugins))
                 while outstanding < MAX_OUTSTANDING and not machine.is_stopping:
                     submission = next(submissions, None)
                     if submission is None:
@@ -133,8 +144,14 @@ def run_tasks(
             reactor.settle()
             end = verdict(machine.plugins, signal=session.signals.first, ended_by_itself=False)
             was_interrupted = session.signals.first is not None
+            were_ready.update(_ready(machine.plugins))
         if not_begun := sum(1 for _ in submissions):
             log.say("warning", f"{not_begun} of {begun + not_begun} tasks were not begun")
         if end.culprit:
             log.say("error", end.culprit)
-    return Ending(end.code, was_interrupted)
+    return Ending(end.code, was_interrupted, frozenset(were_ready))
+
+
+def _ready(plugins: Iterable[PluginRecord]) -> Iterator[str]:
+    """Yield the names of the plugins whose process is READY or, if it has ended, was."""
+    return (plugin.spec.pool for plugin in plugins if plugin.ready_at is not None)

@@ -91,6 +91,17 @@ def test_a_failure_and_a_time_limit_can_be_what_is_wanted(place: Place) -> None:
     }
 
 
+def test_a_sample_may_be_wanted_to_end_its_plugin(place: Place) -> None:
+    place.write_manifest(
+        f'[plugins.dies]\npath = "{PLUGINS / "os_exits"}"\nrestart = "always"\n'
+        '[[plugins.dies.smoke]]\ntext = ""\noutcome = "failed"\n'
+    )
+
+    done = place.malbox("smoke", "--json")
+
+    assert done.code == 0, done
+
+
 def test_a_large_json_result_is_looked_into_too(place: Place) -> None:
     place.write_manifest(
         f'{ECHO}[[plugins.echo.smoke]]\ntext = ""\nconfig = {{ json_size = "300000" }}\n'
@@ -106,12 +117,14 @@ def test_a_large_json_result_is_looked_into_too(place: Place) -> None:
 def test_a_plugin_that_cannot_be_started_fails_its_tests(place: Place) -> None:
     place.write_manifest(
         f'[plugins.gone]\npath = "{PLUGINS / "exits_before_ready"}"\n[[plugins.gone.smoke]]\ntext = ""\n'
+        '[[plugins.gone.smoke]]\ntext = ""\noutcome = "failed"\n'
     )
 
     done = place.malbox("smoke", "--json")
 
     assert done.code == 1, done
-    assert [row["passed"] for row in rows(done)] == [False]
+    assert [row["passed"] for row in rows(done)] == [False, False]
+    assert ["the plugin was never READY"] in [row["failures"] for row in rows(done)]
 
 
 def test_a_sample_that_is_gone_fails_its_test_even_where_a_failure_is_wanted(place: Place) -> None:

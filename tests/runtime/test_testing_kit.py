@@ -350,6 +350,9 @@ def test_a_handler_that_does_not_return_is_told_of_and_does_not_keep_the_test() 
             tester.run(b"", timeout=0.05)
     finally:
         release.set()
+        for thread in threading.enumerate():
+            if thread.name == "malbox-handlers":
+                thread.join(10)  # so that what it says now is caught
 
 
 def test_a_wait_for_what_does_not_come_ends_with_the_task(malbox_plugin: MalboxPlugin) -> None:
