@@ -71,6 +71,8 @@ FULL = PluginEnvironment(plugin_id="a", supervisor_pid=7, domain=Domain("/r", "p
         pytest.param({"MALBOX_HEARTBEAT": "1" * 5000 + " 1"}, "MALBOX_HEARTBEAT=", id="heartbeat too long"),
         pytest.param({"MALBOX_CONCURRENCY": "0"}, "MALBOX_CONCURRENCY='0' is not a number from 1 to 64", id="no task"),
         pytest.param({"MALBOX_CONCURRENCY": "65"}, "MALBOX_CONCURRENCY='65' is not a number from 1", id="many tasks"),
+        pytest.param({"MALBOX_LOG_FILTER": "loud"}, "MALBOX_LOG_FILTER has 'loud', which is", id="log filter"),
+        pytest.param({"MALBOX_COLLECT": "{}"}, "MALBOX_COLLECT is not what a supervisor sets", id="collecting"),
         pytest.param({"MALBOX_DOMAIN_ROOT": None}, "MALBOX_DOMAIN_ROOT and MALBOX_DOMAIN_PREFIX: a", id="root"),
         pytest.param({"MALBOX_DOMAIN_ROOT": "/r" * 40}, "have 82 bytes together, at most 65", id="long root"),
         pytest.param({"MALBOX_CONFIG": "{"}, "MALBOX_CONFIG is not JSON: ", id="no json"),
