@@ -37,6 +37,8 @@ TIME_BYTES = len("2025-11-24T22:01:03.123456Z")
 PRINTED, NOT_ENDED, SAID, MARKED, MARKED_NOT_ENDED = b" | ", b" \\ ", b" ! ", b" : ", b" ; "
 SIGNS = (PRINTED, NOT_ENDED, SAID, MARKED, MARKED_NOT_ENDED)
 OWN_LEVELS: dict[bytes, OwnLevel] = {level.encode(): level for level in get_args(OwnLevel)}
+MAX_MARK_BYTES = 100
+"""Of one without fields."""
 SIGN_END = TIME_BYTES + len(PRINTED)
 
 
@@ -127,6 +129,30 @@ def unpacked(entry: LogEntry) -> list[LogEntry]:
     """Return an entry as those of one mark each, which stands in `said` then and not in their lines any more."""
     if not entry.mark or entry.mark not in entry.data:
         return [entry]
+    return _of_one_mark(entry) or _of_many_marks(entry)
+
+
+def _of_one_mark(entry: LogEntry) -> list[LogEntry]:
+    """Return the entries of lines that all have the same mark, as those of a task that prints much; else nothing.
+
+    It takes a hundredth of the time that looking at each line does.
+    """
+    data = entry.data
+    end = data.find(b"\n", 0, MAX_MARK_BYTES)
+    mark = data[: data.find(b"\x1f", 0, end if end >= 0 else MAX_MARK_BYTES) + 1]
+    if (
+        not mark.startswith(entry.mark)
+        or not data.count(entry.mark) == data.count(b"\n" + mark) + 1 == entry.line_count
+    ):
+        return []
+    read = parse_mark(mark.removeprefix(entry.mark))
+    if read is None or read[0].fields:
+        return []
+    whole = replace(entry, data=data[len(mark) :].replace(b"\n" + mark, b"\n"), mark=b"", said=read[0])
+    return [whole] if data.endswith(b"\n") else _without_an_end(replace(whole, data=whole.data + b"\n"))
+
+
+def _of_many_marks(entry: LogEntry) -> list[LogEntry]:
     *lines, rest = entry.data.split(b"\n")
     groups: list[tuple[LogMark | None, list[bytes]]] = []
     for line in [*lines, rest] if rest else lines:

@@ -130,3 +130,13 @@ def test_lines_without_marks_stay_as_they_are(rows: list[bytes], rest: bytes) ->
     data = rest or b"".join(row + b"\n" for row in rows)
     entry = LogEntry(AT, "p", "output", data, START)
     assert unpacked(entry) == [entry]
+
+
+@given(st.lists(lines.map(lambda line: line.replace(START, b"")), min_size=1), st.booleans())
+def test_lines_of_one_mark_are_one_entry(rows: list[bytes], ends: bool) -> None:
+    data = b"".join(mark("output", 5) + row + b"\n" for row in rows)
+    entries = unpacked(LogEntry(AT, "p", "output", data if ends else data[:-1], START))
+    assert {entry.said for entry in entries} == {LogMark("output", 5, "")}
+    assert b"".join(entry.data for entry in entries) == b"".join(row + b"\n" for row in rows)[: None if ends else -1]
+    assert sum(entry.line_count for entry in entries) == len(rows)
+    assert len(entries) == (1 if ends or len(rows) == 1 else 2)
