@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugin_runtime.collecting import Collecting, Rules
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.errors import EnvironmentProblem
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, MAX_ROOT_AND_PREFIX, Domain
@@ -32,6 +33,10 @@ ENVIRONMENTS = (
         heartbeat_slot=st.integers(0, 119),
         concurrency=st.integers(1, 64),
         verbose=st.booleans(),
+        log_mark=TEXTS,
+        log_filter=st.sampled_from(["", "info", "warn,a=debug"]),
+        artifacts=TEXTS,
+        collect=st.builds(Collecting, artifacts=st.builds(Rules, include=st.lists(TEXTS).map(tuple)), log_folder=TEXTS),
     )
     | st.builds(PluginEnvironment, plugin_id=IDS)
 )

@@ -1,5 +1,6 @@
 """Filters, and the streams whose lines say their level and their task."""
 
+import asyncio
 import io
 import json
 import subprocess
@@ -7,7 +8,9 @@ import sys
 import threading
 
 import pytest
+from harness import DEADLINE, Scripted, running
 
+from plugin_runtime.context import Context
 from plugin_runtime.current_task import begin_task, current_task, end_task
 from plugin_runtime.log_filter import LogFilter, parse_log_filter
 from plugin_runtime.log_stream import MarkedLines, MarkedStream
@@ -197,3 +200,34 @@ def test_a_forked_child_can_print_while_the_lock_was_held() -> None:
         "        os._exit(0)\n    os.waitpid(pid, 0)"
     )
     assert run(body) == [("output", 7, {}, "child")]
+
+
+def test_each_of_several_tasks_at_once_knows_its_own() -> None:
+    seen: dict[int, list[int | None]] = {1: [], 2: []}
+    both = threading.Barrier(2, timeout=DEADLINE)
+
+    def note(ctx: Context) -> None:
+        seen[ctx.task().id].append(current_task())
+
+    def sync(ctx: Context) -> None:
+        both.wait()
+        note(ctx)
+
+    async def awaits(ctx: Context) -> None:
+        await asyncio.to_thread(both.wait)
+        note(ctx)
+        await asyncio.to_thread(note, ctx)
+        await asyncio.create_task(noted(ctx))
+
+    async def noted(ctx: Context) -> None:
+        note(ctx)
+
+    for handler, times in ((sync, 1), (awaits, 3)):
+        with running(Scripted(on_task=handler), concurrency=2) as supervisor:
+            supervisor.ready()
+            tasks = [supervisor.send(number) for number in (1, 2)]
+            for task in tasks:
+                assert supervisor.finish(task).error is None
+        assert seen == {1: [1] * times, 2: [2] * times}
+        for each in seen.values():
+            each.clear()
