@@ -1,9 +1,7 @@
 """A task's folder for files, and what becomes of them when the task ends."""
 
-import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,6 +90,8 @@ class Artifacts:
                 if count == MAX_FILES:
                     self._left_out.append(f"all after the first {MAX_FILES}")
                     break
+                import hashlib  # for those who leave files
+
                 digest = hashlib.sha256(os.fsencode(file.path)).hexdigest()
                 try:
                     push(result_name_of(name, file.path, digest), os.path.join(real, file.path))
@@ -113,6 +113,8 @@ class Artifacts:
 
     def _make(self) -> str:
         if not self._base:
+            import tempfile  # it takes longer to load than all of this, and few need it
+
             return tempfile.mkdtemp(prefix=f"malbox-task-{self._task_id}-")
         folder = os.path.join(self._base, str(self._task_id))
         with suppress(FileNotFoundError):
