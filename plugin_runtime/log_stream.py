@@ -29,6 +29,7 @@ class MarkedLines:
     def __init__(self, key: str) -> None:
         self._key = key
         self._writer: _Writer | None = None
+        self._last_mark: tuple[PluginLevel, int | None, str] = (PRINTED, None, "")
         self._broken: set[_Writer] = set()
         self._new_lock()
         os.register_at_fork(after_in_child=self._new_lock)  # a thread that is not in the child may have had it
@@ -40,14 +41,21 @@ class MarkedLines:
         """Return what to write for a piece of text; with the lock."""
         task = current_task()
         writer = (threading.get_ident(), task)
+        if text == "\n" and self._writer == writer:  # as `print` ends a line
+            self._writer = None
+            return text
         before = "" if self._writer == writer else self._end_line()
-        if writer in self._broken:
+        if self._broken and writer in self._broken:
             self._broken.discard(writer)
             text = text.removeprefix("\n")  # it was ended before
         if not text:
             return before
+        mark = "" if task is None and level == PRINTED else self._mark(level, task)
+        if "\n" not in text:
+            goes_on = self._writer is not None
+            self._writer = writer
+            return before + text if goes_on else f"{before}{mark}{text}"
         lines = text.split("\n")
-        mark = "" if task is None and level == PRINTED else marked(self._key, level, task)
         if mark:
             goes_on = self._writer is not None
             lines = [
@@ -56,6 +64,11 @@ class MarkedLines:
             ]
         self._writer = writer if lines[-1] else None
         return before + "\n".join(lines)
+
+    def _mark(self, level: PluginLevel, task: int | None) -> str:
+        if self._last_mark[:2] != (level, task):
+            self._last_mark = (level, task, marked(self._key, level, task))
+        return self._last_mark[2]
 
     def logged(self, text: str, level: PluginLevel, task: int | None, fields: str) -> str:
         """Return what to write for whole lines; with the lock."""
@@ -88,6 +101,7 @@ class MarkedStream(io.TextIOWrapper):
         super().__init__(stream.buffer, encoding=stream.encoding, errors=stream.errors, write_through=True)
         self._lines = lines
         self.next_level: dict[int, PluginLevel] = {}
+        self._is_buffered = not isinstance(stream.buffer, io.RawIOBase)
 
     @property
     def name(self) -> str:
@@ -108,4 +122,5 @@ class MarkedStream(io.TextIOWrapper):
 
     def _put(self, text: str) -> None:
         super().write(text)
-        super().flush()
+        if self._is_buffered:
+            super().flush()
