@@ -45,9 +45,9 @@ class Counts:
         """Count during a block."""
         counts, printed = self, LogHub.printed
 
-        def count_read(hub: LogHub, plugin_id: str, data: bytes) -> None:
+        def count_read(hub: LogHub, plugin_id: str, data: bytes, mark: bytes = b"") -> None:
             counts.read += data.count(b"\n")
-            printed(hub, plugin_id, data)
+            printed(hub, plugin_id, data, mark)
 
         def count_written(folder: Path, name: str, blocks: Sequence[bytes]) -> tuple[int, OSError | None]:
             lines, error = append(folder, name, blocks)

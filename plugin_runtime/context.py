@@ -5,7 +5,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Protocol
 
+from plugin_runtime.artifacts import Artifacts
 from plugin_runtime.channel import TaskChannel
+from plugin_runtime.collecting import Collecting
 from plugin_runtime.event import Event
 from plugin_runtime.sink import ResultSink
 from plugin_runtime.validity import Validity
@@ -60,7 +62,10 @@ class Context:
     with much to push does that with ``await asyncio.to_thread(...)``.
     """
 
-    __slots__ = ("_channel", "_execute", "_progress", "_publisher", "_sink", "_task", "_validity", "_warnings_travel")
+    __slots__ = (
+        *("_artifacts", "_channel", "_execute", "_progress", "_publisher", "_sink", "_task", "_validity"),
+        "_warnings_travel",
+    )
 
     def __init__(
         self,
@@ -71,7 +76,9 @@ class Context:
         *,
         file_ref_threshold: int | None,
         warnings_travel: bool,
+        artifacts: Artifacts | None = None,
     ) -> None:
+        self._artifacts = artifacts or Artifacts("", execute.task_id, Collecting())
         self._execute = execute
         self._task: TaskInfo | None = None
         self._channel = channel
@@ -79,7 +86,7 @@ class Context:
         self._validity = validity
         self._warnings_travel = warnings_travel
         self._progress = 0.0
-        self._sink = ResultSink(channel, validity, file_ref_threshold=file_ref_threshold)
+        self._sink = ResultSink(channel, validity, file_ref_threshold=file_ref_threshold, taken=self._artifacts.take)
 
     @property
     def cancelled(self) -> bool:
@@ -141,7 +148,20 @@ class Context:
         self._validity.check()
         self._publisher.publish(event)
 
-    def mark_collected(self, path: str | PathLike[str]) -> None:
-        """Say that a file was taken care of, so that nothing collects it again."""
+    @property
+    def artifact_dir(self) -> Path:
+        """A folder for the files of this task alone, made when it is first asked for.
+
+        What is in it when the handler has returned becomes results, called ``artifacts/`` and the path in the folder,
+        and then the folder is removed; plugin.toml says which files are wanted, and how large they may be.
+
+        Raises:
+            OSError: It cannot be made.
+        """
         self._validity.check()
-        fspath(path)
+        return self._artifacts.folder
+
+    def mark_collected(self, path: str | PathLike[str]) -> None:
+        """Say that a file, or everything in a folder, was taken care of, so that nothing collects it again."""
+        self._validity.check()
+        self._artifacts.take(fspath(path))

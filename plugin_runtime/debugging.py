@@ -15,6 +15,7 @@ from inspect import isawaitable, unwrap
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING
 
+from plugin_runtime.artifacts import Artifacts
 from plugin_runtime.channel import TaskChannel
 from plugin_runtime.context import Context
 from plugin_runtime.environment import PluginEnvironment
@@ -91,6 +92,7 @@ def _run_task(plugin: Plugin, environment: PluginEnvironment, task: DebugTask, h
     assert isinstance(execute, Execute)
     request = _Shown(header, payload)
     validity = Validity("on_task")
+    artifacts = Artifacts("", execute.task_id, environment.collect)
     context = Context(
         execute,
         TaskChannel(request, uses_credits=False),
@@ -98,10 +100,16 @@ def _run_task(plugin: Plugin, environment: PluginEnvironment, task: DebugTask, h
         validity,
         file_ref_threshold=environment.file_ref_threshold,
         warnings_travel=True,
+        artifacts=artifacts,
     )
     debugger = _Debugger(plugin.on_task)
-    is_well = _is_well("on_task", lambda: debugger.run_handler(handlers.call, plugin.on_task, context))
-    validity.end()
+    try:
+        is_well = _is_well("on_task", lambda: debugger.run_handler(handlers.call, plugin.on_task, context))
+        if is_well and (left_out := artifacts.collect(context.results().collect_file)):
+            context.warn(left_out)
+    finally:
+        artifacts.remove()
+        validity.end()
     if is_well:
         _say(f"on_task returned; it pushed {request.results} result{'s' * (request.results != 1)}")
     return 0 if is_well else 1

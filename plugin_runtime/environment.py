@@ -6,7 +6,9 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from plugin_runtime.collecting import Collecting
 from plugin_runtime.errors import EnvironmentProblem
+from plugin_runtime.log_filter import parse_log_filter
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
 from plugin_runtime.wire.names import BEAT_SLOTS, CREDIT_SLOTS, is_plugin_id
 
@@ -31,11 +33,15 @@ HEARTBEAT = "MALBOX_HEARTBEAT"
 CONCURRENCY = "MALBOX_CONCURRENCY"
 VERBOSE = "MALBOX_VERBOSE"
 DEBUG = "MALBOX_DEBUG"
+LOG = "MALBOX_LOG"
+LOG_FILTER = "MALBOX_LOG_FILTER"
+ARTIFACTS = "MALBOX_ARTIFACTS"
+COLLECT = "MALBOX_COLLECT"
 
 SET_BY_SUPERVISOR = frozenset(
     {
         *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
-        *(ICEORYX2, HEARTBEAT, CONCURRENCY, VERBOSE, DEBUG),
+        *(ICEORYX2, HEARTBEAT, CONCURRENCY, VERBOSE, DEBUG, LOG, LOG_FILTER, ARTIFACTS, COLLECT),
     }
 )
 """What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""
@@ -67,6 +73,10 @@ class PluginEnvironment:
         verbose: Whether iceoryx2's own log lines are wanted.
         debug: The one task to run under a debugger instead of talking to a supervisor, as `debugging` reads it; empty
             where there is none.
+        log_mark: What the supervisor knows the marks of lines by; empty where it reads none.
+        log_filter: What of its log is kept; empty where nobody said.
+        artifacts: The folder in which each task has its own for files; empty: there is none.
+        collect: What is collected when a task ends.
     """
 
     plugin_id: str
@@ -81,6 +91,10 @@ class PluginEnvironment:
     concurrency: int = 1
     verbose: bool = False
     debug: str = ""
+    log_mark: str = ""
+    log_filter: str = ""
+    artifacts: str = ""
+    collect: Collecting = field(default_factory=Collecting)
 
     @property
     def supervisor_knows_extensions(self) -> bool:
@@ -118,6 +132,10 @@ class PluginEnvironment:
             concurrency=_number(environ, CONCURRENCY, 1, least=1, most=CREDIT_SLOTS),
             verbose=environ.get(VERBOSE) == "1",
             debug=environ.get(DEBUG, ""),
+            log_mark=environ.get(LOG, ""),
+            log_filter=_log_filter(environ),
+            artifacts=environ.get(ARTIFACTS, ""),
+            collect=_collecting(environ),
         )
 
     def variables(self) -> dict[str, str]:
@@ -144,6 +162,14 @@ class PluginEnvironment:
             variables[VERBOSE] = "1"
         if self.debug:
             variables[DEBUG] = self.debug
+        if self.log_mark:
+            variables[LOG] = self.log_mark
+        if self.log_filter:
+            variables[LOG_FILTER] = self.log_filter
+        if self.artifacts:
+            variables[ARTIFACTS] = self.artifacts
+        if self.collect != Collecting():
+            variables[COLLECT] = self.collect.to_text()
         return variables
 
 
@@ -191,3 +217,20 @@ def _config(environ: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(config, dict) or not all(isinstance(value, str) for value in config.values()):
         raise EnvironmentProblem(f"{CONFIG} is not an object of strings")
     return config
+
+
+def _log_filter(environ: Mapping[str, str]) -> str:
+    text = environ.get(LOG_FILTER, "")
+    try:
+        parse_log_filter(text)
+    except ValueError as error:
+        raise EnvironmentProblem(f"{LOG_FILTER} {error}") from error
+    return text
+
+
+def _collecting(environ: Mapping[str, str]) -> Collecting:
+    text = environ.get(COLLECT, "")
+    try:
+        return Collecting.from_text(text) if text else Collecting()
+    except ValueError as error:
+        raise EnvironmentProblem(f"{COLLECT} is not what a supervisor sets: {error}") from error

@@ -10,6 +10,7 @@ from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from plugin_runtime.current_task import own_task
 from plugin_runtime.handlers import describe, report_to_stderr
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class EventLoopThread:
             cancelling: Takes what cancels it, which any thread may call, once; and None when it is over.
             on_cancel: Called where it was cancelled in time, before it sees that.
         """
-        return self._wait_for(answer, self._variables.copy(), cancelling, on_cancel)
+        variables = self._variables.copy()
+        variables.run(own_task.set, own_task.get())
+        return self._wait_for(answer, variables, cancelling, on_cancel)
 
     def finish(self, timeout: float) -> bool:
         """Cancel what still runs and let the thread end; return whether it did within `timeout` seconds."""

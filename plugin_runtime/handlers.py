@@ -2,7 +2,6 @@
 
 import os
 import queue
-import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
@@ -10,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
+
+from plugin_runtime.log import report_to_stderr
 
 if TYPE_CHECKING:
     import asyncio
@@ -144,13 +145,3 @@ def last_line(error: BaseException) -> str:
         return describe(error)
     lines = "".join(traceback.format_exception_only(error)).split("\n")
     return next((line for line in reversed(lines) if line.strip()), type(error).__name__)
-
-
-def report_to_stderr(text: str) -> None:
-    """Write a line to where the plugin's log goes; a standard error that is closed is no reason to fail."""
-    if sys.stderr is not None:
-        try:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            return

@@ -79,7 +79,7 @@ class PluginJobs:
 
     def log_warning(self, message: str) -> None:
         """Write a warning where the plugin's log goes; for its context."""
-        report_to_stderr(f"warning: {message}")
+        report_to_stderr(f"warning: {message}", "warning")
 
     def _call(self, what: str, handler: Callable[..., object], *arguments: object) -> bool:
         """Call a handler; return whether it went well."""

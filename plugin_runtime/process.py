@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from plugin_runtime.environment import PROTOCOL_VERSION, PluginEnvironment
+from plugin_runtime.environment import LOG, PROTOCOL_VERSION, PluginEnvironment
 from plugin_runtime.errors import MalboxError, TransportError, VersionMismatch
 from plugin_runtime.handlers import report_to_stderr
 from plugin_runtime.log import configure_logging
@@ -53,6 +53,7 @@ def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> 
         if threading.current_thread() is not threading.main_thread():
             raise MalboxError("run was called by another thread than the main one, which alone is told of signals")
         environment = PluginEnvironment.read(os.environ)
+        os.environ.pop(LOG, None)  # what a plugin starts, for a sample perhaps, is not to write in its name
         if environment.debug:
             code = _debug(plugin, environment)
         else:
@@ -72,7 +73,7 @@ def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str
     # Loading iceoryx2 takes longer than everything else here, and a wrong environment does not need it.
     from plugin_runtime.ports.iceoryx import silence_log
 
-    configure_logging()
+    configure_logging(environment.log_mark, environment.log_filter)
     silence_log(verbose=environment.verbose)
     hello = Hello(
         protocol=PROTOCOL_VERSION,
@@ -101,7 +102,7 @@ def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str
 def _debug(plugin: Plugin, environment: PluginEnvironment) -> int:
     from plugin_runtime.debugging import DebugTask, debug  # nobody else needs a debugger
 
-    configure_logging()
+    configure_logging(log_filter=environment.log_filter)
     return debug(plugin, environment, DebugTask.from_text(environment.debug))
 
 

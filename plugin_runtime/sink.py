@@ -3,7 +3,7 @@
 import mmap
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from plugin_runtime.channel import TaskChannel
@@ -25,10 +25,18 @@ class ResultSink:
     `RuntimeError` after the handler returned. Threads of the handler may push too; results are sent one by one.
     """
 
-    __slots__ = ("_channel", "_file_ref_threshold", "_validity")
+    __slots__ = ("_channel", "_file_ref_threshold", "_taken", "_validity")
 
-    def __init__(self, channel: TaskChannel, validity: Validity, *, file_ref_threshold: int | None) -> None:
+    def __init__(
+        self,
+        channel: TaskChannel,
+        validity: Validity,
+        *,
+        file_ref_threshold: int | None,
+        taken: Callable[[str | Path], None] | None = None,
+    ) -> None:
         self._channel = channel
+        self._taken = taken
         self._validity = validity
         self._file_ref_threshold = file_ref_threshold
 
@@ -64,9 +72,29 @@ class ResultSink:
         """Send a file's content. The file may be changed or deleted once this returned.
 
         A large file is handed to the supervisor by its path, and this waits until the supervisor has stored it; a
-        small one, and any under a daemon that drops files, goes as bytes.
+        small one, and any under a daemon that drops files, goes as bytes. It is not collected again.
         """
         self._validity.check()
+        self._push_file(name, path)
+        if self._taken is not None:
+            self._taken(path)
+
+    def collect_file(self, name: str, path: str) -> None:
+        """Send a file that the task has left, and that was seen to be no symbolic link; for the runtime.
+
+        Raises:
+            OSError: It is not there any more, or not what it was.
+        """
+        if os.path.realpath(path) != path:
+            raise OSError("it has become a symbolic link")
+        try:
+            self._push_file(name, path)
+        except ResultRefused as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from error
+            raise OSError(str(error)) from error
+
+    def _push_file(self, name: str, path: str | Path) -> None:
         check_result_name(name)
         try:
             # A named pipe would keep an open without O_NONBLOCK waiting for a writer.

@@ -12,11 +12,14 @@ TOP = Path(__file__).parents[1]
 PACKAGES = ("plugin_runtime", "malbox_cli")
 
 PURE = (
+    "plugin_runtime/collecting.py",
     "plugin_runtime/environment.py",
     "plugin_runtime/errors.py",
     "plugin_runtime/event.py",
+    "plugin_runtime/globs.py",
     "plugin_runtime/health.py",
     "plugin_runtime/lifecycle.py",
+    "plugin_runtime/log_filter.py",
     "plugin_runtime/ports/domain.py",
     "plugin_runtime/report/blocks.py",
     "plugin_runtime/report/checks.py",
@@ -32,6 +35,7 @@ PURE = (
     "malbox_cli/control/replay.py",
     "malbox_cli/doctor/checks.py",
     "malbox_cli/manifest/assemble.py",
+    "malbox_cli/manifest/collect_keys.py",
     "malbox_cli/manifest/cpus.py",
     "malbox_cli/manifest/dependencies.py",
     "malbox_cli/manifest/env_file.py",

@@ -46,6 +46,8 @@ def run_under_debugger(manifest: "Location", task: "TaskRow") -> NoReturn:
         domain=Domain(*_NOWHERE),
         config=spec.config,
         file_ref_threshold=spec.stash_threshold,
+        log_filter=spec.log_filter,
+        collect=spec.collect,
         debug=DebugTask(task.task, task.sample, task.config).to_text(),
     ).variables()
     terminal = {name: os.environ[name] for name in ("TERM", "COLUMNS", "LINES") if name in os.environ}

@@ -58,6 +58,12 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     help=f"Show the last N lines, or 'all'. By default {DEFAULT_LINES}; with --since, all.",
 )
 @click.option("--since", callback=_seconds, metavar="DURATION", help="Show only lines that are not older, such as 10m.")
+@click.option(
+    "--level",
+    type=click.Choice(["trace", "debug", "info", "warning", "error"]),
+    help="Show only what is of this level or a higher one; what was printed without one counts as info.",
+)
+@click.option("--task", type=click.IntRange(1), metavar="N", help="Show only what was logged and printed in a task.")
 @click.option("--raw", is_flag=True, help="Print what the plugins printed, byte for byte, and nothing else.")
 @json_option("Print one JSON object a line.")
 @click.argument("plugins", nargs=-1, metavar="[PLUGIN]...")
@@ -66,6 +72,8 @@ def command(
     plugins: tuple[str, ...],
     lines: int | None,
     since: float | None,
+    level: str | None,
+    task: int | None,
     *,
     follow: bool,
     raw: bool,
@@ -96,7 +104,7 @@ def command(
             out.write(render(entry))
         out.flush()
 
-    with Logs(folder, _patterns(manifest, plugins), only_printed=raw) as logs:
+    with Logs(folder, _patterns(manifest, plugins), only_printed=raw, wanted=_wanted(level, task)) as logs:
         if not logs.look():
             what = f"no log of {', '.join(plugins)}" if plugins else "no log"
             if not follow:
@@ -113,6 +121,21 @@ def command(
             show(news)
             if not news:
                 time.sleep(LOOK_SECONDS)
+
+
+def _wanted(level: str | None, task: int | None) -> Callable[["LogEntry"], bool]:
+    """Return what says whether an entry is of a level, and of a task; None: of any."""
+    from malbox_cli.store.log_format import level_of
+
+    order = ("trace", "debug", "info", "warning", "error")
+    levels = {"output", *order} if level is None else set(order[order.index(level) :])
+    if "info" in levels:
+        levels.add("output")
+
+    def is_wanted(entry: "LogEntry") -> bool:
+        return level_of(entry) in levels and (task is None or (entry.said is not None and entry.said.task == task))
+
+    return is_wanted
 
 
 def _patterns(manifest: "Location", names: Sequence[str]) -> list[str]:

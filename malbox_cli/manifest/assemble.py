@@ -182,6 +182,8 @@ class Reader:
             queue_size=tasks.queue_size,
             retries=tasks.retries,
             cancel_grace=tasks.cancel_grace,
+            log_filter=table.log_filter if table.log_filter is not None else about.log_filter,
+            collect=about.collect,
         )
 
     def _folder(self, table: PluginTable, findings: Findings) -> Path | None:

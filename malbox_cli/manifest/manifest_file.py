@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from malbox_cli.manifest.collect_keys import read_log_filter
 from malbox_cli.manifest.dependencies import check_dependencies, check_scopes
 from malbox_cli.manifest.findings import Findings
 from malbox_cli.manifest.instances import MAX_ID_LENGTH, check_instances
@@ -37,6 +38,7 @@ class PluginTable:
         lifetime: What is said of its life.
         tasks: What is said of its tasks.
         smoke: Its smoke tests.
+        log_filter: What of its log is kept; None if plugin.toml decides.
     """
 
     id: str
@@ -49,6 +51,7 @@ class PluginTable:
     lifetime: Lifetime = field(default_factory=Lifetime)
     tasks: TaskKeys = field(default_factory=TaskKeys)
     smoke: tuple[SmokeKeys, ...] = ()
+    log_filter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,7 @@ def _plugin(plugin_id: str, table: Table, findings: Findings) -> PluginTable:
         lifetime=read_lifetime(table),
         tasks=read_task_keys(table),
         smoke=read_smoke_tests(table, refuse_name=_refuse_nul),
+        log_filter=read_log_filter(table),
     )
     table.know_silently(*keys_not_supported())
     refuse_what_is_not_supported(table.data, table.path, findings)

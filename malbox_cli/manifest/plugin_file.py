@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from malbox_cli.manifest.collect_keys import read_collecting, read_log_filter
 from malbox_cli.manifest.findings import Findings
 from malbox_cli.manifest.specs import DEFAULT_STASH_THRESHOLD, DEFAULT_TASK_TIMEOUT, DeclaredResult
 from malbox_cli.manifest.table import Table, shown
 from malbox_cli.manifest.task_keys import HowTasksRun, read_how_tasks_run
 from malbox_cli.manifest.unsupported import note_what_differs
+from plugin_runtime.collecting import Collecting
 from plugin_runtime.wire.names import MAX_NAME_BYTES, is_plugin_id
 
 __all__ = ["PluginFile", "parse_plugin_file"]
@@ -20,7 +22,6 @@ _SEMVER = re.compile(
     r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?",
     re.ASCII,
 )
-_PATHS = ("sample_dir", "artifact_dir", "stash_dir", "log_dir", "external_log_dir")
 _TASK_TYPES = ("file", "sample")
 _LEAST_THRESHOLD = 4096
 _MOST = 2**63 - 1  # the largest integer of TOML
@@ -47,6 +48,8 @@ class PluginFile:
         how: What may run beside a task, and how long a process lives.
         scope: The plugins whose open tasks keep a scoped one alive, as written; empty if all that is there is wrong.
         lacks_scope: Whether it is scoped without a scope, which has been added as an error.
+        log_filter: What of its log is kept; empty if it does not say.
+        collect: Which files are collected when a task ends.
     """
 
     name: str | None = None
@@ -60,6 +63,8 @@ class PluginFile:
     how: HowTasksRun = field(default_factory=HowTasksRun)
     scope: tuple[str, ...] | None = None
     lacks_scope: bool = False
+    log_filter: str = ""
+    collect: Collecting = field(default_factory=Collecting)
 
 
 def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> PluginFile:
@@ -92,7 +97,11 @@ def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> Plu
 
     how = read_how_tasks_run(runtime) if runtime is not None else HowTasksRun()
     how = _together(how, before)
-    task_timeout, stash_threshold = _runtime(runtime) if runtime is not None else (None, None)
+    collect, log_filter = Collecting(), None
+    task_timeout = stash_threshold = None
+    if runtime is not None:
+        collect, log_filter = read_collecting(runtime), read_log_filter(runtime, is_ours=False)
+        task_timeout, stash_threshold = _runtime(runtime)
     if events is not None:
         _events(events)
     plugins = _scope(scope) if scope is not None else None
@@ -113,6 +122,8 @@ def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> Plu
         how=how,
         scope=plugins if plugins is not None or not top.has("scope") else (),
         lacks_scope=lacks_scope,
+        log_filter=log_filter or "",
+        collect=collect,
     )
 
 
@@ -151,33 +162,14 @@ def _version(about: Table) -> str | None:
 
 
 def _runtime(runtime: Table) -> tuple[float | None, int | None]:
-    runtime.string("log_filter", expected='a filter such as "info"')
     runtime.integer("port", at_least=1024, at_most=65535, example=50051)
     task_timeout = runtime.seconds("analysis_timeout", example=int(DEFAULT_TASK_TIMEOUT))
-    paths = runtime.table("paths", example='[runtime.paths] with sample_dir = "/var/lib/malbox/samples"')
-    if paths is not None:
-        for key in _PATHS:
-            path = paths.string(key, expected='an absolute path such as "/var/lib/malbox/samples"')
-            if path is not None and not path.startswith("/"):
-                paths.error(key, f"is {shown(path)}, but has to be an absolute path")
-        paths.finish()
     stash = runtime.table("stash", example="[runtime.stash] with threshold_bytes = 1048576")
     threshold = None
     if stash is not None:
         threshold = stash.integer("threshold_bytes", at_least=_LEAST_THRESHOLD, at_most=_MOST, example=1048576)
         stash.integer("ttl_secs", at_least=1, at_most=_MOST, example=120)
         stash.finish()
-    collect = runtime.table("auto_collect", example="[runtime.auto_collect.artifacts] with enabled = true")
-    if collect is not None:
-        for key in ("artifacts", "external_logs"):
-            section = collect.table(key, example=f"[runtime.auto_collect.{key}] with enabled = true")
-            if section is not None:
-                section.boolean("enabled")
-                section.strings("include", expected='an array of patterns such as ["**/*"]')
-                section.strings("exclude", expected='an array of patterns such as ["*.tmp"]')
-                section.integer("max_file_size", at_least=0, at_most=_MOST, example=52428800)
-                section.finish()
-        collect.finish()
     runtime.finish()  # inside of [runtime] Malbox refuses what it does not know
     return task_timeout, threshold
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from plugin_runtime.collecting import Collecting
 from plugin_runtime.errors import MalboxError
 
 __all__ = [
@@ -161,6 +162,8 @@ class PluginSpec:
         queue_size: How many tasks may wait.
         retries: How often a task is tried again.
         cancel_grace: Seconds that a handler has to end after its task was cancelled.
+        log_filter: What of its log is kept, as `plugin_runtime.log_filter` reads it; empty where nobody says.
+        collect: Which files are collected when a task ends.
     """
 
     id: str
@@ -194,6 +197,8 @@ class PluginSpec:
     queue_size: int = DEFAULT_QUEUE_SIZE
     retries: Retries = Retries()
     cancel_grace: float = DEFAULT_CANCEL_GRACE
+    log_filter: str = ""
+    collect: Collecting = field(default_factory=Collecting)
 
     @property
     def pool(self) -> str:

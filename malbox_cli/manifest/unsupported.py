@@ -33,20 +33,10 @@ class NotSupported:
     harmless: tuple[object, ...] = ()
 
 
-_NO_COLLECTING = "nothing is collected by itself in this version, only what the plugin pushes arrives"
-
 NOT_SUPPORTED = (
     NotSupported("manifest", ("subscribe",), "plugins do not get each other's results", ([],)),
-    NotSupported("plugin.toml", ("runtime", "log_filter"), "everything that the plugin logs is kept in this version"),
     NotSupported("plugin.toml", ("runtime", "port"), "only a guest plugin listens on a port"),
-    NotSupported("plugin.toml", ("runtime", "paths"), "folders are chosen by malbox in this version", ({},)),
     NotSupported("plugin.toml", ("runtime", "stash", "ttl_secs"), "files are kept as the plugin left them"),
-    NotSupported(
-        "plugin.toml", ("runtime", "auto_collect", "artifacts"), _NO_COLLECTING, harmless=({}, {"enabled": False})
-    ),
-    NotSupported(
-        "plugin.toml", ("runtime", "auto_collect", "external_logs"), _NO_COLLECTING, harmless=({}, {"enabled": False})
-    ),
     NotSupported("plugin.toml", ("events", "subscribe"), "events of other plugins are not passed on", ([],)),
     NotSupported("plugin.toml", ("events", "filters"), "events of other plugins are not passed on", ({},)),
 )

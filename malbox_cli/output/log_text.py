@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 
+from malbox_cli.control.json_text import parse_json
 from malbox_cli.manifest.specs import OWN_NAME
 from malbox_cli.store.log_format import LogEntry, utc_time
 from malbox_cli.supervisor.log_lines import escaped, printable
+from plugin_runtime.wire.log_marks import LogMark
 
 __all__ = ["LogText", "log_json"]
 
@@ -51,13 +53,21 @@ class LogText:
         time = datetime.fromtimestamp(entry.at / 1e6).strftime(self._time)
         if entry.plugin is None or entry.level != "output":
             return self._said(entry, time)
-        prefix = self._encode(f"{time} {self._painted(entry.plugin, self._colour_of(entry.plugin))} | ")
+        said = "" if entry.said is None else self._words(entry.said)
+        prefix = self._encode(f"{time} {self._painted(entry.plugin, self._colour_of(entry.plugin))} | {said}")
         data, end = entry.data.removesuffix(b"\n"), b"\n"
         if self._raw:
             end = PLAIN + b"\n" if self._colour else end
         elif data.translate(None, HARMLESS):
             data = self._encode(_printable(data))
         return prefix + data.replace(b"\n", end + prefix) + end
+
+    def _words(self, said: LogMark) -> str:
+        task = "" if said.task is None else f"task {said.task} | "
+        if said.level == "output":
+            return task
+        level = said.level.upper()
+        return f"{task}{self._painted(level, LEVEL_COLOURS[said.level]) if said.level in LEVEL_COLOURS else level} "
 
     def _said(self, entry: LogEntry, time: str) -> bytes:
         text = printable(entry.data.removesuffix(b"\n"))
@@ -78,17 +88,32 @@ class LogText:
 
 
 def log_json(entry: LogEntry) -> bytes:
-    """Return an entry as JSON, an object a line: time, level, plugin (null for malbox itself), text."""
+    """Return an entry as JSON, an object a line.
+
+    They have time, level, plugin (null for malbox itself), source (who says it), task (null for none), fields and text.
+    """
+    said = entry.said
+    fields = _fields(said)
     rows = [
         {
             "time": utc_time(entry.at),
-            "level": entry.level,
+            "level": entry.level if said is None else said.level,
             "plugin": entry.plugin,
+            "source": "plugin" if entry.level == "output" else "malbox",
+            "task": None if said is None else said.task,
+            "fields": fields,
             "text": line.decode("utf-8", "backslashreplace"),
         }
         for line in entry.data.removesuffix(b"\n").split(b"\n")
     ]
     return "".join(f"{json.dumps(row)}\n" for row in rows).encode("ascii")
+
+
+def _fields(said: LogMark | None) -> object:
+    try:
+        return {} if said is None or not said.fields else parse_json(said.fields.encode())
+    except ValueError:
+        return {}
 
 
 def _printable(lines: bytes) -> str:

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from malbox_cli.manifest.specs import OWN_NAME
 from malbox_cli.store.log_file import append, log_path
-from malbox_cli.store.log_format import LogEntry, to_block
+from malbox_cli.store.log_format import LogEntry, to_block, unpacked
 from malbox_cli.store.log_queue import LogQueue, count_of_lines
 
 __all__ = ["LogWriter"]
@@ -61,7 +62,7 @@ class LogWriter:
 
     def _write(self, entries: list[LogEntry]) -> None:
         by_plugin: dict[str | None, list[LogEntry]] = {}
-        for entry in entries:
+        for entry in chain.from_iterable(map(unpacked, entries)):
             by_plugin.setdefault(entry.plugin, []).append(entry)
         now = time.monotonic()
         try_again = now >= self._try_again_at or self._queue.is_closed

@@ -1,7 +1,7 @@
 """The logs in a folder, as one: merged by time, from their end or as they grow."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from itertools import islice, takewhile
@@ -27,12 +27,21 @@ class Logs:
         folder: Where they are; it need not exist.
         patterns: Which are wanted, such as ``yara*``; all of them for none.
         only_printed: Leave out what malbox says.
+        wanted: Which entries are wanted besides.
     """
 
-    def __init__(self, folder: Path, patterns: Sequence[str] = (), *, only_printed: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        patterns: Sequence[str] = (),
+        *,
+        only_printed: bool = False,
+        wanted: Callable[[LogEntry], bool] = lambda _: True,
+    ) -> None:
         self._folder = folder
         self._patterns = patterns or ("*",)
         self._only_printed = only_printed
+        self._is_wanted = wanted
         self._stack = ExitStack()
         self._readers: dict[str, LogReader] = {}
 
@@ -73,7 +82,9 @@ class Logs:
         return list(heapq.merge(*(self._wanted(log.news()) for log in self._readers.values()), key=_time_of))
 
     def _wanted(self, entries: Iterable[LogEntry]) -> Iterator[LogEntry]:
-        return (entry for entry in entries if entry.level == "output" or not self._only_printed)
+        return (
+            entry for entry in entries if (entry.level == "output" or not self._only_printed) and self._is_wanted(entry)
+        )
 
 
 def _forwards(log: LogReader) -> Iterator[LogEntry]:

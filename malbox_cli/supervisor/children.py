@@ -25,7 +25,8 @@ from malbox_cli.supervisor.processes import Child, SpawnError, wait_for_end
 from malbox_cli.supervisor.start_errors import is_transient
 from malbox_cli.supervisor.strays import to_mark
 from malbox_cli.supervisor.sweep import Family, Sweeper
-from plugin_runtime.environment import ICEORYX2
+from plugin_runtime.environment import ICEORYX2, LOG
+from plugin_runtime.wire.log_marks import mark_start
 
 __all__ = ["Children", "Ending"]
 
@@ -79,6 +80,7 @@ class Children:
 
     Attributes:
         on_end: Called with a plugin's id when its process has ended, before `reap`.
+        on_gone: Called with the instance of a process that is let go of, with everything that it had started.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Children:
         groups: Cgroups | None = None,
     ) -> None:
         self.on_end: Callable[[str], None] = _ignore
+        self.on_gone: Callable[[str], None] = _ignore
         self._poller = poller
         self._guard = guard
         self._launcher = launcher
@@ -137,7 +140,7 @@ class Children:
         self._lives[spec.id] = _Life(child, spec, instance, group, kills_before)
         self._guard.spawned(child.pid)
         self._poller.add(child.pidfd, lambda: self.on_end(spec.id))
-        self._pump.open(spec.id, child.output)
+        self._pump.open(spec.id, child.output, mark_start(variables[LOG]) if LOG in variables else b"")
         return child, instance
 
     def signal(self, plugin_id: str, number: int) -> None:
@@ -220,6 +223,7 @@ class Children:
         self._poller.remove(child.pidfd)
         child.close()
         self._guard.reaped(child.pid)
+        self.on_gone(life.instance)
 
     def _kept(self) -> set[int]:
         """Return which of our children are not for the sweeper: they are reaped otherwise."""

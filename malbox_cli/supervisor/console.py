@@ -7,10 +7,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 from typing import Literal, TextIO
 
 from malbox_cli.output.log_text import LogText, log_json
-from malbox_cli.store.log_format import LogEntry
+from malbox_cli.store.log_format import LogEntry, unpacked
 from malbox_cli.store.log_queue import LogQueue
 
 __all__ = ["Console", "LogFormat"]
@@ -69,7 +70,7 @@ class Console:
 
     def _run(self) -> None:
         while entries := self._queue.take():
-            for entry in entries:
+            for entry in chain.from_iterable(map(unpacked, entries)):
                 with suppress(OSError, ValueError):  # one that was closed; the supervisor hears of that by a signal
                     self._write(self._render(entry))
 

@@ -35,9 +35,12 @@ class LogHub:
         # That the disk is full is nothing to write to it.
         self._writer = LogWriter(folder, lambda text: console.put(_said("warning", text, None)))
 
-    def printed(self, plugin_id: str, data: bytes) -> None:
-        """Take what a plugin printed: whole lines, each with its newline, or the one that it did not end."""
-        self._put(LogEntry(_now(), plugin_id, "output", data))
+    def printed(self, plugin_id: str, data: bytes, mark: bytes = b"") -> None:
+        """Take what a plugin printed: whole lines, each with its newline, or the one that it did not end.
+
+        Marks, which begin with `mark`, are taken off on the threads.
+        """
+        self._put(LogEntry(_now(), plugin_id, "output", data, mark))
 
     def say(self, level: OwnLevel, text: str, plugin_id: str | None = None) -> None:
         """Take what malbox has to say, of itself or of a plugin; with the plugin's name before it or without."""

@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from plugin_runtime.wire.log_marks import parse_mark
+
 __all__ = ["MAX_LINE_BYTES", "LineSplitter", "escaped", "printable"]
 
 MAX_LINE_BYTES = 16 * 1024
@@ -15,9 +17,13 @@ class LineSplitter:
 
     Lines are handed on in blocks, not one by one: a plugin that floods its output prints millions of them, and what is
     done for each takes the supervisor's time from the others.
+
+    Args:
+        mark: What marks in the lines begin with, which `last_lines` are without.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mark: bytes = b"") -> None:
+        self._mark = mark
         self._last: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._head = bytearray()
         self._dropped = 0
@@ -34,7 +40,7 @@ class LineSplitter:
 
     def last_lines(self) -> tuple[str, ...]:
         """Return the last lines, fit to be shown, for a message about the end of the process that printed them."""
-        return tuple(map(printable, self._last))
+        return tuple(printable(self._unmarked(line)) for line in self._last)
 
     def _feed(self, data: bytes) -> bytes:
         first_end, last_end = data.find(b"\n"), data.rfind(b"\n") + 1
@@ -58,6 +64,13 @@ class LineSplitter:
         self._head.clear()
         self._dropped = 0
         return line
+
+    def _unmarked(self, line: bytes) -> bytes:
+        unmarked, *marked = line.split(self._mark) if self._mark else [line]
+        for piece in marked:
+            read = parse_mark(piece)
+            unmarked += piece if read is None else read[1]
+        return unmarked
 
     def _keep(self, lines: bytes) -> bytes:
         self._last.extend(lines.removesuffix(b"\n").rsplit(b"\n", KEPT_LINES)[-KEPT_LINES:])

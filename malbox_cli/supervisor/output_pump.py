@@ -27,22 +27,30 @@ class OutputPump:
 
     Args:
         poller: Where the pipes are watched.
-        on_lines: Called with a plugin's id and what it printed: whole lines, each with its newline, or the one line
-            that it did not end, without.
+        on_lines: Called with a plugin's id, what it printed, and what the marks in that begin with. It is whole lines,
+            each with its newline, or the one line that the plugin did not end, without.
     """
 
-    def __init__(self, poller: Poller, on_lines: Callable[[str, bytes], None]) -> None:
+    def __init__(self, poller: Poller, on_lines: Callable[[str, bytes, bytes], None]) -> None:
         self._poller = poller
         self._on_lines = on_lines
         self._pipes: dict[str, int] = {}
+        self._marks: dict[str, bytes] = {}
         self._splitters: dict[str, LineSplitter] = {}
         self._allowances: dict[str, Allowance] = {}
         self._paused: dict[str, float] = {}
 
-    def open(self, plugin_id: str, pipe: int) -> None:
-        """Read the output of a plugin's new process from a pipe, which does not block, until `finish`."""
+    def open(self, plugin_id: str, pipe: int, mark: bytes = b"") -> None:
+        """Read the output of a plugin's new process from a pipe, which does not block, until `finish`.
+
+        Args:
+            plugin_id: Whose it is.
+            pipe: Where it comes.
+            mark: What the marks in it begin with; empty where there are none.
+        """
         self._pipes[plugin_id] = pipe
-        self._splitters[plugin_id] = LineSplitter()
+        self._marks[plugin_id] = mark
+        self._splitters[plugin_id] = LineSplitter(mark)
         self._allowances[plugin_id] = Allowance(BURST, RATE)
         self._watch(plugin_id)
 
@@ -71,7 +79,7 @@ class OutputPump:
             if not self._read(plugin_id):
                 break
         if rest := self._splitters[plugin_id].finish():
-            self._on_lines(plugin_id, rest)
+            self._on_lines(plugin_id, rest, self._marks[plugin_id])
         pipe = self._pipes.pop(plugin_id)
         self._poller.remove(pipe)
         os.close(pipe)
@@ -95,5 +103,5 @@ class OutputPump:
         if not data:
             self._poller.remove(pipe)
         elif lines := self._splitters[plugin_id].feed(data):
-            self._on_lines(plugin_id, lines)
+            self._on_lines(plugin_id, lines, self._marks[plugin_id])
         return len(data)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -16,6 +17,7 @@ from malbox_cli.store.ledger_sessions import Kind
 from malbox_cli.store.objects import SAMPLES
 from malbox_cli.store.results import ResultWriter
 from malbox_cli.store.samples import SampleReader
+from malbox_cli.supervisor.artifact_folders import ArtifactFolders
 from malbox_cli.supervisor.cgroups import control_groups
 from malbox_cli.supervisor.children import Children
 from malbox_cli.supervisor.clock import Clock
@@ -145,6 +147,8 @@ def open_session(
         stack.callback(launcher.close)
         stack.enter_context(subreaper())
 
+        artifacts = ArtifactFolders(manifest.state_dir)
+        stack.callback(artifacts.close)
         slots, release = HeartbeatSlots(), release_of("iceoryx2")
 
         def variables(spec: PluginSpec, instance: str) -> Mapping[str, str]:
@@ -160,6 +164,10 @@ def open_session(
                 heartbeat_slot=0 if spec.heartbeat is None else slots.take(spec.id),
                 concurrency=spec.concurrency,
                 verbose=verbose,
+                log_mark=secrets.token_hex(8),
+                log_filter=spec.log_filter,
+                artifacts=artifacts.of(instance),
+                collect=spec.collect,
             ).variables()
 
         state_dir = manifest.state_dir
@@ -176,6 +184,7 @@ def open_session(
         )
         pump = OutputPump(poller, log.printed)
         children = Children(poller, guard, launcher, folder.nonce, variables, pump, limits, log.say, groups)
+        children.on_gone = artifacts.remove
         reactor = Reactor(machine, plugins, ports, poller, children, pump, store, emit, log.say, slots, clock)
         stack.callback(reactor.close)
         job_control = JobControl(children, clock)

@@ -225,7 +225,7 @@ def test_up_can_show_json(place: Place) -> None:
         print_by_task(place, manifest, RUBBISH)
 
     rows = [json.loads(line) for line in supervisor.err.split("\n")[:-1]]
-    assert all(row.keys() == {"time", "level", "plugin", "text"} for row in rows)
+    assert all(row.keys() == {"time", "level", "plugin", "source", "task", "fields", "text"} for row in rows)
     printed = [row["text"] for row in rows if row["plugin"] == "prints_rubbish" and row["level"] == "output"]
     assert printed == [line.decode("utf-8", "backslashreplace") for line in RUBBISH.split(b"\n")]
     assert {row["plugin"] for row in rows if row["level"] != "output"} == {None, "prints_rubbish"}

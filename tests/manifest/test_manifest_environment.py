@@ -13,6 +13,7 @@ from malbox_cli.manifest.env_file import EnvLine, variables_in
 from malbox_cli.manifest.environment import ESSENTIAL, inherited
 from malbox_cli.manifest.files import Kind, Look
 from malbox_cli.manifest.findings import Findings
+from plugin_runtime.collecting import Collecting
 from plugin_runtime.environment import SET_BY_SUPERVISOR, PluginEnvironment
 from plugin_runtime.ports.domain import Domain
 
@@ -74,6 +75,10 @@ def test_what_a_manifest_may_not_set_is_what_the_supervisor_sets() -> None:
         verbose=True,
         concurrency=2,
         debug="{}",
+        log_mark="k",
+        log_filter="info",
+        artifacts="/a",
+        collect=Collecting(log_folder="/b"),
     )
     assert set(told.variables()) == SET_BY_SUPERVISOR
 

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from malbox_cli.output.log_text import LogText, log_json
 from malbox_cli.store.log_format import LogEntry, LogLevel
 from malbox_cli.supervisor.log_lines import printable
+from plugin_runtime.wire.log_marks import LogMark
 
 
 def entry(data: bytes, plugin: str | None = "yara", level: LogLevel = "output") -> LogEntry:
@@ -91,13 +93,24 @@ def test_text_that_the_terminal_has_no_letters_for_is_escaped() -> None:
     assert LogText(colour=False, encoding="ascii").render(entry("ü\n".encode())).endswith(b"| \\xfc\n")
 
 
+PRINTED = {"source": "plugin", "task": None, "fields": {}}
+SAID = {**PRINTED, "source": "malbox"}
+TIME = "2025-11-24T22:02:03.123456Z"
+
+
 def test_json_has_an_object_for_each_line() -> None:
     lines = log_json(entry(b"one\n\xff\x1b\xe2\x80\xa8\n")) + log_json(entry(b"x\n", None, "warning"))
     assert lines.isascii()
     assert [json.loads(line) for line in lines.splitlines()] == [
-        {"time": "2025-11-24T22:02:03.123456Z", "level": "output", "plugin": "yara", "text": "one"},
-        {"time": "2025-11-24T22:02:03.123456Z", "level": "output", "plugin": "yara", "text": "\\xff\x1b\u2028"},
-        {"time": "2025-11-24T22:02:03.123456Z", "level": "warning", "plugin": None, "text": "x"},
+        {"time": TIME, "level": "output", "plugin": "yara", **PRINTED, "text": "one"},
+        {
+            "time": TIME,
+            "level": "output",
+            "plugin": "yara",
+            **PRINTED,
+            "text": "\\xff\x1b\u2028",
+        },
+        {"time": TIME, "level": "warning", "plugin": None, **SAID, "text": "x"},
     ]
 
 
@@ -107,3 +120,14 @@ def test_any_line_is_an_object_on_one_line(data: bytes) -> None:
     written = log_json(entry(line + b"\n"))
     assert written.count(b"\n") == 1
     assert json.loads(written)["text"] == line.decode("utf-8", "backslashreplace")
+
+
+def test_what_a_plugin_logged_has_its_level_and_its_task() -> None:
+    said = LogEntry(0, "yara", "output", b"slow\nvery\n", said=LogMark("warning", 5, '{"found": 3}'))
+    lines = shown(LogText(colour=False), said)
+    assert [line.partition("yara")[2] for line in lines] == [" | task 5 | WARNING slow", " | task 5 | WARNING very"]
+    assert b"\x1b[33mWARNING\x1b[0m slow" in LogText(colour=True).render(said)
+    printed = replace(said, said=LogMark("output", 5, ""))
+    assert shown(LogText(colour=False), printed)[0].endswith("yara | task 5 | slow")
+    row = json.loads(log_json(said).splitlines()[0])
+    assert (row["level"], row["task"], row["fields"], row["source"]) == ("warning", 5, {"found": 3}, "plugin")

@@ -261,6 +261,7 @@ def running(
     heartbeat_slot: int = 0,
     concurrency: int = 1,
     wrap: Callable[[PluginPorts], PluginPorts] = lambda ports: ports,
+    **more: Any,
 ) -> Iterator[Supervisor]:
     """A plugin's loop that runs; it is shut down in the end, if it has not ended before."""
     environment = PluginEnvironment(
@@ -271,6 +272,7 @@ def running(
         heartbeat=heartbeat,
         heartbeat_slot=heartbeat_slot,
         concurrency=concurrency,
+        **more,
     )
     exchange, world = MemoryExchange(uses_credits=uses_credits), World()
     with exchange.supervisor() as supervisor_ports, exchange.plugin(ID) as plugin_ports:

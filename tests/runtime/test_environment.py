@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugin_runtime.collecting import Collecting, Rules
 from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.errors import EnvironmentProblem
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, MAX_ROOT_AND_PREFIX, Domain
@@ -32,6 +33,10 @@ ENVIRONMENTS = (
         heartbeat_slot=st.integers(0, 119),
         concurrency=st.integers(1, 64),
         verbose=st.booleans(),
+        log_mark=TEXTS,
+        log_filter=st.sampled_from(["", "info", "warn,a=debug"]),
+        artifacts=TEXTS,
+        collect=st.builds(Collecting, artifacts=st.builds(Rules, include=st.lists(TEXTS).map(tuple)), log_folder=TEXTS),
     )
     | st.builds(PluginEnvironment, plugin_id=IDS)
 )
@@ -71,6 +76,8 @@ FULL = PluginEnvironment(plugin_id="a", supervisor_pid=7, domain=Domain("/r", "p
         pytest.param({"MALBOX_HEARTBEAT": "1" * 5000 + " 1"}, "MALBOX_HEARTBEAT=", id="heartbeat too long"),
         pytest.param({"MALBOX_CONCURRENCY": "0"}, "MALBOX_CONCURRENCY='0' is not a number from 1 to 64", id="no task"),
         pytest.param({"MALBOX_CONCURRENCY": "65"}, "MALBOX_CONCURRENCY='65' is not a number from 1", id="many tasks"),
+        pytest.param({"MALBOX_LOG_FILTER": "loud"}, "MALBOX_LOG_FILTER has 'loud', which is", id="log filter"),
+        pytest.param({"MALBOX_COLLECT": "{}"}, "MALBOX_COLLECT is not what a supervisor sets", id="collecting"),
         pytest.param({"MALBOX_DOMAIN_ROOT": None}, "MALBOX_DOMAIN_ROOT and MALBOX_DOMAIN_PREFIX: a", id="root"),
         pytest.param({"MALBOX_DOMAIN_ROOT": "/r" * 40}, "have 82 bytes together, at most 65", id="long root"),
         pytest.param({"MALBOX_CONFIG": "{"}, "MALBOX_CONFIG is not JSON: ", id="no json"),

@@ -19,7 +19,7 @@ from malbox_cli.supervisor.output_pump import OutputPump
 from malbox_cli.supervisor.poller import Poller
 from malbox_cli.supervisor.processes import subreaper
 from malbox_cli.supervisor.strays import own_children
-from plugin_runtime.environment import INSTANCE
+from plugin_runtime.environment import INSTANCE, LOG
 
 PATIENCE_SECONDS = 20.0
 
@@ -71,15 +71,19 @@ class Rig:
             cast(Guard, NoGuard()),
             self.launcher,
             self.nonce,
-            lambda _, instance: {INSTANCE: instance},
+            lambda _, instance: {INSTANCE: instance, LOG: "key"},
             OutputPump(self.poller, self._take),
             resource.getrlimit(resource.RLIMIT_NOFILE),
             lambda level, text, _=None: self.said.append((level, text)),
         )
         self.children.on_end = self.ended.append
+        self.gone: list[str] = []
+        self.mark = b""
+        self.children.on_gone = self.gone.append
 
-    def _take(self, plugin_id: str, data: bytes) -> None:
+    def _take(self, plugin_id: str, data: bytes, mark: bytes) -> None:
         del plugin_id
+        self.mark = mark
         self.printed += data
 
     @property

@@ -18,6 +18,7 @@ from malbox_cli.supervisor.exit_status import ExitStatus
 from malbox_cli.supervisor.output_pump import READ_BYTES
 from malbox_cli.supervisor.strays import stat_of
 from malbox_cli.supervisor.sweep import Sweeper
+from plugin_runtime.wire.log_marks import mark_start
 
 LINES = 200_000
 """Empty ones, more than a pipe holds by itself."""
@@ -252,3 +253,12 @@ def test_what_the_kernel_does_not_let_go_of_keeps_nobody_waiting_for_ever(
     assert rig.strangers() == [frozen]
     (freezer / "freezer.state").write_text("THAWED")
     os.waitpid(frozen, 0)
+
+
+def test_an_instance_is_gone_when_its_process_is_and_its_lines_have_its_mark(rig: Rig) -> None:
+    _, instance = rig.children.spawn(python("print('up')"))
+    rig.wait_for_line("up")
+    assert rig.mark == mark_start("key")
+    assert rig.gone == []
+    rig.end_of()
+    assert rig.gone == [instance]

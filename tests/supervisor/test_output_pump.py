@@ -8,6 +8,7 @@ import pytest
 from malbox_cli.supervisor import output_pump
 from malbox_cli.supervisor.output_pump import READ_BYTES, OutputPump
 from malbox_cli.supervisor.poller import Poller
+from plugin_runtime.wire.log_marks import mark_start, marked
 
 
 class Rig:
@@ -16,7 +17,7 @@ class Rig:
     def __init__(self) -> None:
         self.poller = Poller()
         self.printed: list[bytes] = []
-        self.pump = OutputPump(self.poller, lambda _, lines: self.printed.append(lines))
+        self.pump = OutputPump(self.poller, lambda _, lines, mark: self.printed.append(mark + lines))
         self.writer = -1
         self.start()
 
@@ -112,3 +113,16 @@ def test_a_plugin_that_floods_is_left_alone_for_a_moment(rig: Rig, monkeypatch: 
     rig.pump.finish("p")  # which is not put off
     assert rig.printed == [b"c\n"]
     assert rig.pump.next_deadline() is None
+
+
+def test_marks_are_handed_on_and_last_lines_are_without(rig: Rig) -> None:
+    rig.pump.finish("p")
+    rig.end()
+    reader, rig.writer = os.pipe()
+    os.set_blocking(reader, False)
+    rig.pump.open("p", reader, mark_start("k"))
+    line = marked("k", "error", 5).encode() + b"lost\n"
+    rig.print(b"half" + line)
+    assert rig.turn() == [mark_start("k") + b"half" + line]
+    assert rig.pump.last_lines("p") == ("halflost",)
+    rig.pump.finish("p")
