@@ -134,6 +134,7 @@ class OpenTask:
         lost: How many of those that ended were lost.
         failed: How many of them failed by an error of the plugin.
         age: Seconds since it was taken.
+        canceled: Why it was asked to end while that attempt went on; None: it was not.
     """
 
     added: TaskAdded
@@ -142,3 +143,4 @@ class OpenTask:
     lost: int
     failed: int
     age: float
+    canceled: str | None = None

@@ -161,7 +161,8 @@ def _adopt(db: sqlite3.Connection, session: int, now: float) -> tuple[OpenTask, 
             "(SELECT count(*) FROM attempts WHERE task = t.task AND ended_at IS NULL), "
             "(SELECT count(*) FROM attempts WHERE task = t.task), "
             "(SELECT count(*) FROM attempts WHERE task = t.task AND outcome = 'lost'), "
-            "(SELECT count(*) FROM attempts WHERE task = t.task AND outcome = 'failed') "
+            "(SELECT count(*) FROM attempts WHERE task = t.task AND outcome = 'failed'), "
+            "(SELECT text FROM notes WHERE task = t.task AND kind = 'cancel' AND at >= t.started_at LIMIT 1) "
             "FROM tasks t WHERE ended_at IS NULL AND session = ? ORDER BY task",
             (session,),
         )
@@ -170,7 +171,7 @@ def _adopt(db: sqlite3.Connection, session: int, now: float) -> tuple[OpenTask, 
 
 def _open_task(row: tuple[Any, ...], now: float) -> OpenTask:
     (task, plugin, version, sample, sha256, size, fingerprint, copy, config, timeout, priority, is_detached) = row[:12]
-    retry_of, added_at, running, attempts, lost, failed = row[12:]
+    retry_of, added_at, running, attempts, lost, failed, canceled = row[12:]
     added = TaskAdded(
         task=task,
         plugin=from_db(plugin),
@@ -186,7 +187,8 @@ def _open_task(row: tuple[Any, ...], now: float) -> OpenTask:
         is_detached=bool(is_detached),
         retry_of=retry_of,
     )
-    return OpenTask(added, running > 0, attempts, lost, failed, max(0.0, now - added_at))
+    age, why = max(0.0, now - added_at), None if canceled is None else from_db(canceled)
+    return OpenTask(added, running > 0, attempts, lost, failed, age, why)
 
 
 def _boot_id() -> str:

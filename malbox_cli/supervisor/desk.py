@@ -187,7 +187,8 @@ class TaskDesk:
         elif attempt.ending is None:
             attempt.ending, attempt.error = outcome, why
             attempt.interruption = ""
-            self.board.write(Noted(task.id, "cancel", why))
+            if outcome is Outcome.CANCELED:
+                self.board.write(Noted(task.id, "cancel", why))
             self._ask_to_end(task, attempt, now)
 
     def follow(self, client: int, task_id: int) -> None:

@@ -65,6 +65,12 @@ def _take_up(desk: TaskDesk, open_task: OpenTask, now: float) -> None:
     if not open_task.was_running:
         desk.adopt_open(task)
         return
+    if open_task.canceled is not None:  # nobody wants another attempt
+        board.write(AttemptEnded(task.id, task.attempts, "interrupted", WHY))
+        board.write(Requeued(task.id))
+        desk.adopt_open(task)
+        desk.end_open(task, Outcome.CANCELED, open_task.canceled, now)
+        return
     task.losses += 1
     goes_again = rest_before_next(task, "lost", board.pool_of(task).spec.retries) is not None
     board.write(AttemptEnded(task.id, task.attempts, "lost", WHY))

@@ -260,12 +260,14 @@ def test_a_supervisor_takes_over_what_one_before_it_left(tmp_path: Path) -> None
     code = """
 writing = Writing(STATE)
 for each in (added(1, priority=3, config={"a": "b"}), added(2), began(2), added(3), began(3), finished(3, "lost"),
-             Requeued(3), began(3, 2), finished(3, "failed", 2), Requeued(3), added(4), began(4), finished(4)):
+             Requeued(3), began(3, 2), finished(3, "failed", 2), Requeued(3), added(5), began(5),
+             Noted(5, "cancel", "an attempt before"), finished(5, "interrupted"), Requeued(5), began(5, 2), added(6),
+             began(6), Noted(6, "cancel", "cancelled on request"), added(4), began(4), finished(4)):
     writing.write(each)
 writing.until(writing.write(ended(4)))
 die()
 """
-    done = outside("from malbox_cli.store.entries import Requeued\n" + code, tmp_path)
+    done = outside("from malbox_cli.store.entries import Noted, Requeued\n" + code, tmp_path)
     assert done.returncode == -signal.SIGKILL, done.stderr
     writing = Writing(tmp_path)
     tasks = writing.ledger.open_tasks()
@@ -273,11 +275,13 @@ die()
         OpenTask(added(1, priority=3, config={"a": "b"}), False, 0, 0, 0, 0.0),
         OpenTask(added(2), True, 1, 0, 0, 0.0),
         OpenTask(added(3), False, 2, 1, 1, 0.0),
+        OpenTask(added(5), True, 2, 0, 0, 0.0),
+        OpenTask(added(6), True, 1, 0, 0, 0.0, "cancelled on request"),
     ]
     assert all(each.age >= 0 for each in tasks)
     assert writing.ledger.close()
     again = Writing(tmp_path)
-    assert [each.added.task for each in again.ledger.open_tasks()] == [1, 2, 3]
+    assert [each.added.task for each in again.ledger.open_tasks()] == [1, 2, 3, 5, 6]
     assert again.ledger.close()
 
 

@@ -249,9 +249,17 @@ def test_without_a_ledger_nothing_is_left() -> None:
     assert {history.ended[task].outcome for task in (running, waiting)} == {Outcome.CANCELED}
 
 
-def left(task: int, plugin: str = "p", *, was_running: bool = False, attempts: int = 0, lost: int = 0) -> OpenTask:
+def left(
+    task: int,
+    plugin: str = "p",
+    *,
+    was_running: bool = False,
+    attempts: int = 0,
+    lost: int = 0,
+    canceled: str | None = None,
+) -> OpenTask:
     added = TaskAdded(task, plugin, "1", "/s", "ab" * 32, 3, "f", None, {"k": "v"}, 5.0, 0, False, None)
-    return OpenTask(added, was_running, attempts, lost, 0, 60.0)
+    return OpenTask(added, was_running, attempts, lost, 0, 60.0, canceled)
 
 
 def recovered(history: History, *tasks: OpenTask) -> list[Action]:
@@ -287,6 +295,13 @@ def test_what_was_running_is_an_attempt_that_was_lost() -> None:
     history.do(events.SamplesChecked((7,), ()))
     history.completes(7)
     assert history.ledger.tasks[7].attempts == ["lost", "completed"]
+
+
+def test_what_was_asked_to_end_when_the_supervisor_did_has_ended() -> None:
+    history = History()
+    recovered(history, left(7, was_running=True, attempts=1, canceled="cancelled on request"))
+    assert (history.ended[7].outcome, history.ended[7].error) == (Outcome.CANCELED, "cancelled on request")
+    assert history.ledger.tasks[7].attempts == ["interrupted"]
 
 
 def test_tasks_of_a_plugin_that_is_not_run_stay_as_they_are() -> None:
