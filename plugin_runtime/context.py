@@ -9,7 +9,7 @@ from plugin_runtime.artifacts import Artifacts
 from plugin_runtime.channel import TaskChannel
 from plugin_runtime.collecting import Collecting
 from plugin_runtime.event import Event
-from plugin_runtime.sink import ResultSink
+from plugin_runtime.sink import ForSubscribers, ResultSink
 from plugin_runtime.validity import Validity
 from plugin_runtime.wire.codec import progress_frame
 from plugin_runtime.wire.messages import Execute
@@ -77,6 +77,7 @@ class Context:
         file_ref_threshold: int | None,
         warnings_travel: bool,
         artifacts: Artifacts | None = None,
+        subscribers: ForSubscribers | None = None,
     ) -> None:
         self._artifacts = artifacts or Artifacts("", execute.task_id, Collecting())
         self._execute = execute
@@ -86,7 +87,13 @@ class Context:
         self._validity = validity
         self._warnings_travel = warnings_travel
         self._progress = 0.0
-        self._sink = ResultSink(channel, validity, file_ref_threshold=file_ref_threshold, taken=self._artifacts.take)
+        self._sink = ResultSink(
+            channel,
+            validity,
+            file_ref_threshold=file_ref_threshold,
+            taken=self._artifacts.take,
+            subscribers=subscribers,
+        )
 
     @property
     def cancelled(self) -> bool:

@@ -10,9 +10,9 @@ from plugin_runtime.collecting import Collecting
 from plugin_runtime.errors import EnvironmentProblem
 from plugin_runtime.log_filter import parse_log_filter
 from plugin_runtime.ports.domain import DEFAULT_DOMAIN, Domain
-from plugin_runtime.wire.names import BEAT_SLOTS, CREDIT_SLOTS, is_plugin_id
+from plugin_runtime.wire.names import BEAT_SLOTS, CREDIT_SLOTS, RESULT_SLOTS, is_plugin_id
 
-__all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "SET_BY_SUPERVISOR", "PluginEnvironment"]
+__all__ = ["DEFAULT_FILE_REF_THRESHOLD", "PROTOCOL_VERSION", "SET_BY_SUPERVISOR", "PluginEnvironment", "Source"]
 
 PROTOCOL_VERSION = 1
 """The version of the extensions to the protocol that this runtime speaks."""
@@ -37,11 +37,14 @@ LOG = "MALBOX_LOG"
 LOG_FILTER = "MALBOX_LOG_FILTER"
 ARTIFACTS = "MALBOX_ARTIFACTS"
 COLLECT = "MALBOX_COLLECT"
+LISTENERS = "MALBOX_LISTENERS"
+SOURCES = "MALBOX_SOURCES"
 
 SET_BY_SUPERVISOR = frozenset(
     {
         *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
         *(ICEORYX2, HEARTBEAT, CONCURRENCY, VERBOSE, DEBUG, LOG, LOG_FILTER, ARTIFACTS, COLLECT),
+        *(LISTENERS, SOURCES),
     }
 )
 """What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""
@@ -53,6 +56,21 @@ LEAST_HEARTBEAT = 0.01
 """Seconds between two heartbeats below which a plugin would be busy with nothing else."""
 
 _HEARTBEAT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,20})?) ([0-9]{1,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A process whose results are subscribed to.
+
+    Attributes:
+        id: Its id.
+        plugin: The plugin it is a process of.
+        slot: As which of its subscribers we speak to it.
+    """
+
+    id: str
+    plugin: str
+    slot: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +95,8 @@ class PluginEnvironment:
         log_filter: What of its log is kept; empty where nobody said.
         artifacts: The folder in which each task has its own for files; empty: there is none.
         collect: What is collected when a task ends.
+        listeners: The processes that subscribe to its results, by their slots.
+        sources: The processes whose results it subscribes to.
     """
 
     plugin_id: str
@@ -95,6 +115,8 @@ class PluginEnvironment:
     log_filter: str = ""
     artifacts: str = ""
     collect: Collecting = field(default_factory=Collecting)
+    listeners: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     @property
     def supervisor_knows_extensions(self) -> bool:
@@ -136,6 +158,8 @@ class PluginEnvironment:
             log_filter=_log_filter(environ),
             artifacts=environ.get(ARTIFACTS, ""),
             collect=_collecting(environ),
+            listeners=_listeners(environ),
+            sources=_sources(environ),
         )
 
     def variables(self) -> dict[str, str]:
@@ -170,6 +194,10 @@ class PluginEnvironment:
             variables[ARTIFACTS] = self.artifacts
         if self.collect != Collecting():
             variables[COLLECT] = self.collect.to_text()
+        if self.listeners:
+            variables[LISTENERS] = " ".join(self.listeners)
+        if self.sources:
+            variables[SOURCES] = " ".join(f"{source.id}:{source.plugin}:{source.slot}" for source in self.sources)
         return variables
 
 
@@ -197,6 +225,26 @@ def _heartbeat(environ: Mapping[str, str]) -> tuple[float | None, int]:
             f"and a slot from 0 to {BEAT_SLOTS - 1}, such as '10 0'"
         )
     return float(found[1]), int(found[2])
+
+
+def _listeners(environ: Mapping[str, str]) -> tuple[str, ...]:
+    listeners = tuple(environ.get(LISTENERS, "").split())
+    if len(listeners) > RESULT_SLOTS or not all(map(is_plugin_id, listeners)):
+        raise EnvironmentProblem(f"{LISTENERS} is not the ids of at most {RESULT_SLOTS} plugins")
+    return listeners
+
+
+def _sources(environ: Mapping[str, str]) -> tuple[Source, ...]:
+    sources = []
+    for text in environ.get(SOURCES, "").split():
+        source_id, _, rest = text.partition(":")
+        plugin, _, slot = rest.partition(":")
+        if not (is_plugin_id(source_id) and is_plugin_id(plugin) and slot.isascii() and slot.isdigit()):
+            raise EnvironmentProblem(f"{SOURCES} has {reprlib.repr(text)}, which is not as in 'yara-1:yara:0'")
+        if len(slot) > 2 or int(slot) >= RESULT_SLOTS:
+            raise EnvironmentProblem(f"{SOURCES} has {reprlib.repr(text)}, whose slot is above {RESULT_SLOTS - 1}")
+        sources.append(Source(source_id, plugin, int(slot)))
+    return tuple(sources)
 
 
 def _domain(environ: Mapping[str, str]) -> Domain:

@@ -1,9 +1,15 @@
 """An event, as a plugin's author sees it."""
 
-from dataclasses import dataclass
+import json as _json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from plugin_runtime.wire.codec import decode_result_available, encode_result_available
 from plugin_runtime.wire.messages import EventKind, EventMessage
+
+if TYPE_CHECKING:
+    from plugin_runtime.sink import ResultSink
 
 __all__ = ["Event"]
 
@@ -20,21 +26,72 @@ _ABOUT_SAMPLE = {EventKind.SAMPLE_STARTED, EventKind.SAMPLE_STOPPED, EventKind.S
 _ABOUT_PLUGIN = {EventKind.PLUGIN_STARTED, EventKind.PLUGIN_STOPPED}
 
 
+class Payload(Protocol):
+    """The result that came with an event. Each method raises `RuntimeError` once the handler has returned."""
+
+    def data(self) -> bytes:
+        """Return all of it."""
+
+    def path(self) -> Path:
+        """Return a file that has it."""
+
+    def results(self) -> "ResultSink":
+        """Return where to push what was made of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened. Make one with the methods named after its kinds.
 
     Attributes:
         kind: The event's name, such as ``"TaskCreated"``.
-        id: The task, sample or plugin it is about; None where the event has none.
+        id: The task, sample or plugin it is about; of a result the task it was pushed in. None where the event has
+            none.
         source: The plugin whose result it announces, or None.
         result_name: The name of that result, or None.
+        missed: How many results of `source` this process did not get since the one before, or since `source` started.
     """
 
     kind: str
     id: int | None = None
     source: str | None = None
     result_name: str | None = None
+    missed: int = 0
+    _payload: Payload | None = field(default=None, repr=False, compare=False)
+
+    def data(self) -> bytes:
+        """Return the result that came with the event, whole; within `on_event` only.
+
+        Raises:
+            RuntimeError: `on_event` has returned.
+            ValueError: No result came with it: only results of plugins that are subscribed to do.
+            OSError: It is in a file that cannot be read.
+        """
+        return self._result().data()
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever the result is
+        """Return the result as the JSON that it is; raises what `data` does, and `ValueError` where it is none."""
+        return _json.loads(self._result().data())
+
+    def path(self) -> Path:
+        """Return a file with the result in it, to be read and not changed; within `on_event` only.
+
+        A result of up to 64 MiB was in memory, and is written to the file by the first call; a larger one always comes
+        as a file. It goes with the event: copy what is to stay. Raises what `data` does.
+        """
+        return self._result().path()
+
+    def results(self) -> "ResultSink":
+        """Return where to push what was made of the result, for the plugins that subscribe to this one.
+
+        They get it as a result of the same task. The supervisor does not keep it. Raises what `data` does.
+        """
+        return self._result().results()
+
+    def _result(self) -> Payload:
+        if self._payload is None:
+            raise ValueError(f"no result came with {self.kind}: they come with PluginResultAvailable, when subscribed")
+        return self._payload
 
     @staticmethod
     def task_created(task_id: int) -> "Event":

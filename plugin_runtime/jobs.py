@@ -10,6 +10,7 @@ from plugin_runtime.event import Event
 from plugin_runtime.handlers import Handlers, describe, report_to_stderr
 from plugin_runtime.lifecycle import LifecycleEvent
 from plugin_runtime.plugin import Plugin
+from plugin_runtime.sink import ForSubscribers
 from plugin_runtime.task_runner import TaskRunner
 from plugin_runtime.wire.messages import EventMessage, Execute
 
@@ -32,6 +33,7 @@ class PluginJobs:
         environment: What the process was told.
         publish: Sends an event of the plugin.
         tell: Tells the loop.
+        subscribers: Who gets the results beside the supervisor, if anybody.
     """
 
     def __init__(
@@ -41,13 +43,14 @@ class PluginJobs:
         environment: PluginEnvironment,
         publish: Callable[[EventMessage], None],
         tell: Callable[[LifecycleEvent | Fatal], None],
+        subscribers: ForSubscribers | None = None,
     ) -> None:
         self._plugin = plugin
         self._handlers = handlers
         self._config = environment.config
         self._publish = publish
         self._tell = tell
-        self._runner = TaskRunner(plugin, handlers, environment, self, publish)
+        self._runner = TaskRunner(plugin, handlers, environment, self, publish, subscribers)
         self._was_started = False
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -15,9 +16,12 @@ from plugin_runtime.health_desk import HealthDesk, reply
 from plugin_runtime.jobs import Fatal, PluginJobs
 from plugin_runtime.lifecycle import LifecycleEvent, LifecycleState, next_state
 from plugin_runtime.mailbox import Mailbox
+from plugin_runtime.payload import Onward
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.ports.base import IncomingRequest, PluginPorts
-from plugin_runtime.wire.codec import decode_event, decode_request, encode_event, error_frame
+from plugin_runtime.publishing import NoSubscribers, ResultPublisher
+from plugin_runtime.subscribing import Arrived, Subscriptions
+from plugin_runtime.wire.codec import decode_event, decode_request, encode_event, encode_result_available, error_frame
 from plugin_runtime.wire.hello import encode_hello
 from plugin_runtime.wire.messages import (
     Cancel,
@@ -46,8 +50,13 @@ GRACE_WITHOUT_SUPERVISOR_SECONDS = 1.0
 LAST_FRAME_SECONDS = 1.0
 """How long a plugin that is to stop waits for room for the frame that ends its task."""
 
-STOP = int(PluginWake.STOP)
+STOP, SOURCE = int(PluginWake.STOP), int(PluginWake.SOURCE)
 STOPPING = "the plugin is stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class EventHandled:
+    """A result of another plugin was looked at: there is room for the next one."""
 
 
 class Outside(Protocol):
@@ -76,8 +85,17 @@ class PluginLoop:
         self._hello = hello
         self._state = LifecycleState.STARTING
         self._handlers = _handlers_for(environment.concurrency)
-        self._inbox: Mailbox[LifecycleEvent | Fatal] = Mailbox()
-        self._jobs = PluginJobs(plugin, self._handlers, environment, self._publish, self._inbox.put)
+        self._inbox: Mailbox[LifecycleEvent | Fatal | EventHandled] = Mailbox()
+        self._publisher: ResultPublisher | None = None
+        self._subscriptions: Subscriptions | None = None
+        if environment.listeners:
+            self._publisher = ResultPublisher(ports, environment.listeners, self._announce_result)
+        if environment.sources:
+            self._subscriptions = Subscriptions(ports, environment.sources, report_to_stderr)
+        self._jobs = PluginJobs(
+            plugin, self._handlers, environment, self._publish, self._inbox.put, subscribers=self._publisher
+        )
+        self._onward = self._publisher or NoSubscribers(report_to_stderr)
         self._health = HealthDesk(plugin, self._handlers)
         self._channels: dict[int, TaskChannel] = {}
         self._runs_many = environment.concurrency > 1
@@ -129,11 +147,15 @@ class PluginLoop:
             self._ports.unwatch(self._inbox.fd)
             self._inbox.close()
             self._handlers.finish(patience)
+            if self._subscriptions is not None:
+                self._subscriptions.close()
         return 0 if self._state is LifecycleState.STOPPED and self._give_up_at is None else 1
 
     def ask_stop(self) -> None:
         """Begin to stop: what runs is asked to end, then `on_stop` runs. Does nothing if that had begun before."""
         first = self._state in (LifecycleState.STARTING, LifecycleState.READY)
+        if first:
+            self._take_results(everything=True)
         self._move(LifecycleEvent.STOP_ASKED)
         if first:
             for channel in self._channels.values():
@@ -141,6 +163,8 @@ class PluginLoop:
             self._submit(self._jobs.stop)
 
     def _wait_time(self) -> float:
+        if self._subscriptions is not None and self._subscriptions.has_more:
+            return 0.0
         due = [at for at in (self._give_up_at, self._beat_at) if at is not None]
         return min(self._safety_net, max(0.0, min(due) - time.monotonic())) if due else self._safety_net
 
@@ -150,10 +174,16 @@ class PluginLoop:
         wakes = ports.take_wakes()
         if wakes and self._channels:
             self._give_credits(wakes)
+        if wakes and self._publisher is not None:
+            self._publisher.take(wakes)
         self._read_inbox()
         if self._state is not LifecycleState.STARTING:
             while (request := ports.receive_request()) is not None:
                 self._take_request(request)
+        if self._subscriptions is not None:
+            if SOURCE in wakes:
+                self._subscriptions.join()
+            self._take_results()
         while (received := ports.receive_event()) is not None:
             try:
                 self._take_event(decode_event(received.header, received.payload))
@@ -195,6 +225,8 @@ class PluginLoop:
 
     def _read_inbox(self) -> None:
         for said in self._inbox.take_all():
+            if isinstance(said, EventHandled):
+                continue
             if isinstance(said, Fatal):
                 report_to_stderr(said.message)
                 self._failed = True
@@ -211,9 +243,32 @@ class PluginLoop:
         self._publish(EventMessage(EventKind.PLUGIN_STARTED, payload=greeting))
         if environment.heartbeat is not None:
             self._beat_at = time.monotonic()
+        if self._publisher is not None:
+            self._publisher.greet()
         for event in self._early_events:
             self._submit(partial(self._jobs.run_event, event))
         self._early_events.clear()
+
+    def _announce_result(self, name: str) -> None:
+        payload = encode_result_available(self._environment.plugin_id, name)
+        self._publish(EventMessage(EventKind.PLUGIN_RESULT_AVAILABLE, payload=payload))
+
+    def _take_results(self, *, everything: bool = False) -> None:
+        """Take the results of other plugins; what comes while this one is not READY waits in shared memory."""
+        if self._subscriptions is not None and self._state is LifecycleState.READY:
+            for arrived in self._subscriptions.take(everything=everything):
+                self._submit(partial(self._run_result, arrived))
+
+    def _run_result(self, arrived: Arrived) -> None:
+        """Run `on_event` for a result; on the handlers' thread."""
+        onward = Onward(arrived.payload, arrived.task_id, self._onward)
+        try:
+            self._jobs.run_event(
+                Event("PluginResultAvailable", arrived.task_id, arrived.plugin, arrived.name, arrived.missed, onward)
+            )
+        finally:
+            onward.close()
+            self._inbox.put(EventHandled())
 
     def _publish(self, message: EventMessage) -> None:
         self._ports.publish_event(*encode_event(message))
@@ -260,6 +315,10 @@ class PluginLoop:
         if wakes:
             self._give_credits(wakes)
             self._stop_rang |= STOP in wakes
+            if self._publisher is not None:
+                self._publisher.take(wakes)
+            if self._subscriptions is not None and SOURCE in wakes:
+                self._subscriptions.join()
 
     def _take_question(self, request: IncomingRequest) -> None:
         if self._state is not LifecycleState.READY:
@@ -280,6 +339,7 @@ class PluginLoop:
             self.ask_stop()
             return
         event = Event.from_message(message)
+        self._take_results(everything=True)  # they were there before it
         if self._state is LifecycleState.STARTING:
             self._early_events.append(event)
         elif self._state is LifecycleState.READY:

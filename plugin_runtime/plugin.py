@@ -35,7 +35,11 @@ class Plugin:
         """
 
     def on_event(self, event: Event) -> Handled:
-        """React to an event of the supervisor. Raising is logged."""
+        """React to an event of the supervisor, or to a result of a plugin that is subscribed to. Raising is logged.
+
+        A result is an event of kind ``"PluginResultAvailable"``; `Event.data`, `Event.json` and `Event.path` read it,
+        while the handler runs.
+        """
 
     def on_stop(self) -> Handled:
         """Clean up: called once, after the last task. Raising is logged."""

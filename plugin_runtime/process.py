@@ -122,6 +122,8 @@ def _open_ports(environment: PluginEnvironment, release: str) -> PluginPorts:
             environment.plugin_id,
             uses_credits=uses_credits,
             concurrency=environment.concurrency,
+            listeners=environment.listeners,
+            sources=[source.id for source in environment.sources],
         )
     except VersionMismatch as error:
         if environment.iceoryx2 and environment.iceoryx2 == release:

@@ -5,38 +5,68 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
-from plugin_runtime.channel import TaskChannel
 from plugin_runtime.errors import ResultRefused
 from plugin_runtime.results import PluginResult, check_json_bytes
 from plugin_runtime.validity import Validity
-from plugin_runtime.wire.codec import check_result_name, file_ref_frame, result_frames
+from plugin_runtime.wire.codec import Frame, check_result_name, file_ref_frame, result_frames
 from plugin_runtime.wire.messages import Buffer, DataFormat
 from plugin_runtime.wire.names import CHUNK_SIZE
 
 __all__ = ["ResultSink"]
 
 
+class Outlet(Protocol):
+    """A task's way to the supervisor; see `TaskChannel`."""
+
+    @property
+    def task_id(self) -> int:
+        """The task."""
+
+    def check(self) -> None:
+        """Return if the task may go on."""
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame that stands by itself."""
+
+    def send_result(self, name: str, frames: Iterable[Frame]) -> None:
+        """Send the frames of one result."""
+
+    def wait_until_taken(self) -> None:
+        """Wait until everything that was sent was taken."""
+
+
+class ForSubscribers(Protocol):
+    """Publishes results for the plugins that subscribe."""
+
+    def publish(self, task_id: int, name: str, data: Buffer, data_format: DataFormat) -> None:
+        """Publish a result."""
+
+
 class ResultSink:
     """Takes the results of one task and sends each on its way at once.
 
-    A push returns when the result has left this process, and waits while the supervisor has no room for it. Every
-    method raises `TaskCancelled` where the task was cancelled, `ResultRefused` where the result cannot travel, and
-    `RuntimeError` after the handler returned. Threads of the handler may push too; results are sent one by one.
+    What is pushed goes to the plugins that subscribe, if any do, and to the supervisor. A push returns when the result
+    has left this process, and waits while the supervisor has no room for it. Every method raises `TaskCancelled` where
+    the task was cancelled, `ResultRefused` where the result cannot travel, and `RuntimeError` after the handler
+    returned. Threads of the handler may push too; results are sent one by one.
     """
 
-    __slots__ = ("_channel", "_file_ref_threshold", "_taken", "_validity")
+    __slots__ = ("_channel", "_file_ref_threshold", "_subscribers", "_taken", "_validity")
 
     def __init__(
         self,
-        channel: TaskChannel,
+        channel: Outlet,
         validity: Validity,
         *,
         file_ref_threshold: int | None,
         taken: Callable[[str | Path], None] | None = None,
+        subscribers: ForSubscribers | None = None,
     ) -> None:
         self._channel = channel
         self._taken = taken
+        self._subscribers = subscribers
         self._validity = validity
         self._file_ref_threshold = file_ref_threshold
 
@@ -106,10 +136,13 @@ class ResultSink:
             if not stat.S_ISREG(status.st_mode):
                 raise ResultRefused(f"result {name!r}: {path} is not a regular file")
             if self._file_ref_threshold is not None and status.st_size > self._file_ref_threshold:
+                if self._subscribers is not None:
+                    self._publish(name, memoryview(_mapped(name, path, descriptor)), DataFormat.BYTES)
                 self._channel.send(file_ref_frame(self._channel.task_id, name, os.path.realpath(path)))
                 self._channel.wait_until_taken()
             elif status.st_size > CHUNK_SIZE:
-                self._send_mapped(name, path, descriptor)
+                # It is not closed by hand: an error that passes may hold views of it until it was dealt with.
+                self._send(name, memoryview(_mapped(name, path, descriptor)), DataFormat.BYTES)
             else:
                 self._send(name, _read(name, path, descriptor), DataFormat.BYTES)
         finally:
@@ -120,16 +153,23 @@ class ResultSink:
         for result in results:
             self.push(result)
 
-    def _send_mapped(self, name: str, path: str | Path, descriptor: int) -> None:
-        try:
-            content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise _unreadable(name, path, error) from error
-        # It is not closed by hand: an error that passes may hold views of it until it was dealt with.
-        self._send(name, memoryview(content), DataFormat.BYTES)
-
     def _send(self, name: str, data: Buffer, data_format: DataFormat) -> None:
+        if self._subscribers is not None:
+            self._publish(name, data, data_format)
         self._channel.send_result(name, result_frames(self._channel.task_id, name, data, data_format))
+
+    def _publish(self, name: str, data: Buffer, data_format: DataFormat) -> None:
+        if self._subscribers is not None:
+            self._channel.check()
+            # Before the supervisor gets it, which writes it to disk: nobody has to wait for that.
+            self._subscribers.publish(self._channel.task_id, name, data, data_format)
+
+
+def _mapped(name: str, path: str | Path, descriptor: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, path, error) from error
 
 
 def _read(name: str, path: str | Path, descriptor: int) -> bytes:

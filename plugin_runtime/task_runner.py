@@ -11,6 +11,7 @@ from plugin_runtime.environment import PluginEnvironment
 from plugin_runtime.errors import SupervisorGone, TaskCancelled
 from plugin_runtime.handlers import Handlers, describe, report_to_stderr
 from plugin_runtime.plugin import Plugin
+from plugin_runtime.sink import ForSubscribers
 from plugin_runtime.validity import Validity
 from plugin_runtime.wire.codec import Frame, error_frame, final_frame
 from plugin_runtime.wire.messages import EventKind, EventMessage, Execute
@@ -29,6 +30,7 @@ class TaskRunner:
         environment: What the process was told.
         publisher: What an author's context publishes and warns through.
         publish: Sends the event that says how a task ended.
+        subscribers: Who else gets the results, if anybody.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class TaskRunner:
         environment: PluginEnvironment,
         publisher: Publisher,
         publish: Callable[[EventMessage], None],
+        subscribers: ForSubscribers | None = None,
     ) -> None:
         self._plugin = plugin
         self._handlers = handlers
@@ -45,6 +48,7 @@ class TaskRunner:
         self._publish = publish
         self._artifact_base, self._collect = environment.artifacts, environment.collect
         self._is_alone = environment.concurrency == 1
+        self._subscribers = subscribers
         self._extensions = environment.supervisor_knows_extensions
         self._file_ref_threshold = environment.file_ref_threshold if self._extensions else None
 
@@ -85,6 +89,7 @@ class TaskRunner:
                 file_ref_threshold=self._file_ref_threshold,
                 warnings_travel=self._extensions,
                 artifacts=artifacts,
+                subscribers=self._subscribers,
             )
             self._run_handler(channel, context, artifacts)
         except SupervisorGone:

@@ -12,6 +12,7 @@ from malbox_cli.manifest.instances import expand, process_ids, too_many
 from malbox_cli.manifest.manifest_file import PluginTable, parse_manifest_file
 from malbox_cli.manifest.plugin_file import PluginFile, parse_plugin_file
 from malbox_cli.manifest.specs import Location, Manifest, ManifestError, PluginSpec, Problem, SmokeTest
+from malbox_cli.manifest.subscriptions import connect, name_sources
 from malbox_cli.manifest.table import shown_path
 from malbox_cli.manifest.tasking import settle_tasking
 from malbox_cli.manifest.toml_text import MAX_BYTES, read_text, read_toml
@@ -42,6 +43,7 @@ class Reader:
         self._host = host
         self._env_lines = env_lines
         self._problems_below: list[Problem] = []  # those of the plugin.toml files and environment files
+        self._results_from: dict[str, tuple[str, ...]] = {}  # of the plugins for which plugin.toml says it
         self._read: dict[Path, PluginFile | None] = {}
         self._variables: dict[Path, dict[str, str]] = {}
 
@@ -59,7 +61,8 @@ class Reader:
             read = parse_manifest_file(document, findings)
             names = {table.id for table in read.plugins}
             specs = [spec for table in read.plugins if (spec := self._spec(table, names, findings)) is not None]
-            plugins = tuple(expand(specs, read.instances))
+            named = list(name_sources(specs, self._results_from, findings))
+            plugins = tuple(connect(list(expand(named, read.instances)), read.instances))
             if (fault := too_many(plugins)) is not None:
                 findings.note(("plugins",), f"{fault}: name those to run, as in 'malbox up PLUGIN'")
             manifest = Manifest(
@@ -151,6 +154,8 @@ class Reader:
         tasking = settle_tasking(table, about, processors, names, findings) if about is not None else None
         if argv is None or about is None or tasking is None:
             return None
+        if table.subscribe is None and about.results_from is not None:
+            self._results_from[table.id] = about.results_from
         return PluginSpec(
             id=table.id,
             name=about.name or table.id,
@@ -184,6 +189,7 @@ class Reader:
             cancel_grace=tasks.cancel_grace,
             log_filter=table.log_filter if table.log_filter is not None else about.log_filter,
             collect=about.collect,
+            subscribe=table.subscribe or (),
         )
 
     def _folder(self, table: PluginTable, findings: Findings) -> Path | None:

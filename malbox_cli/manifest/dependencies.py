@@ -9,7 +9,7 @@ from malbox_cli.manifest.order import cycles_in
 from malbox_cli.manifest.suggest import did_you_mean
 from malbox_cli.manifest.table import shown
 
-__all__ = ["check_dependencies", "check_scopes"]
+__all__ = ["check_dependencies", "check_scopes", "check_subscriptions"]
 
 _MOST_CYCLES = 20  # of a manifest that has more, nobody reads the rest before mending these
 
@@ -52,6 +52,21 @@ def check_scopes(
             fault = _unknown(name, known, instances)
             if fault is not None:
                 findings.error(("plugins", plugin_id, "scope", index), fault)
+
+
+def check_subscriptions(
+    subscribe: Mapping[str, Sequence[str]], known: Collection[str], instances: Mapping[str, int], findings: Findings
+) -> None:
+    """Add an error for every name in a plugin's `subscribe` that is unknown, its own or there twice; circles may be."""
+    for plugin_id, names in subscribe.items():
+        for index, name in enumerate(names):
+            fault = _unknown(name, known, instances)
+            if name == plugin_id:
+                fault = "names the plugin itself, which has its own results already; remove it"
+            elif name in names[:index]:
+                fault = f"names {shown(name)} twice; remove one of them"
+            if fault is not None:
+                findings.error(("plugins", plugin_id, "subscribe", index), fault)
 
 
 def _fault(plugin_id: str, name: str, before: Collection[str]) -> str | None:

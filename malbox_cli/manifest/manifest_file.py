@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from malbox_cli.manifest.collect_keys import read_log_filter
-from malbox_cli.manifest.dependencies import check_dependencies, check_scopes
+from malbox_cli.manifest.dependencies import check_dependencies, check_scopes, check_subscriptions
 from malbox_cli.manifest.findings import Findings
 from malbox_cli.manifest.instances import MAX_ID_LENGTH, check_instances
 from malbox_cli.manifest.lifetime import Lifetime, read_lifetime
@@ -39,6 +39,7 @@ class PluginTable:
         tasks: What is said of its tasks.
         smoke: Its smoke tests.
         log_filter: What of its log is kept; None if plugin.toml decides.
+        subscribe: The plugins whose results it gets; None if plugin.toml decides.
     """
 
     id: str
@@ -52,6 +53,7 @@ class PluginTable:
     tasks: TaskKeys = field(default_factory=TaskKeys)
     smoke: tuple[SmokeKeys, ...] = ()
     log_filter: str | None = None
+    subscribe: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,7 @@ def _plugins(plugins: Table, findings: Findings) -> tuple[PluginTable, ...]:
     check_instances(instances, plugins.data, findings)
     check_dependencies({table.id: table.lifetime.after for table in read}, plugins.data, instances, findings)
     check_scopes({table.id: table.tasks.scope or () for table in read}, plugins.data, instances, findings)
+    check_subscriptions({table.id: table.subscribe or () for table in read}, plugins.data, instances, findings)
     return tuple(read)
 
 
@@ -153,6 +156,7 @@ def _plugin(plugin_id: str, table: Table, findings: Findings) -> PluginTable:
         )
         findings.error(table.path, message)
     config = table.string_map("config", example='config = { max_size = "64MiB" }', refuse_name=_refuse_nul)
+    subscribe = table.strings("subscribe", expected='an array of plugins\' ids such as ["file-info"]')
     read = PluginTable(
         id=plugin_id,
         has_path=table.has("path"),
@@ -165,6 +169,7 @@ def _plugin(plugin_id: str, table: Table, findings: Findings) -> PluginTable:
         tasks=read_task_keys(table),
         smoke=read_smoke_tests(table, refuse_name=_refuse_nul),
         log_filter=read_log_filter(table),
+        subscribe=() if subscribe is None and table.has("subscribe") else subscribe,
     )
     table.know_silently(*keys_not_supported())
     refuse_what_is_not_supported(table.data, table.path, findings)

@@ -23,6 +23,8 @@ _SEMVER = re.compile(
     re.ASCII,
 )
 _TASK_TYPES = ("file", "sample")
+_RESULTS = "PluginResultAvailable"
+_SUPERVISORS = ("SampleStarted", "SampleStopped", "ConfigReloaded", "DaemonShutdown")
 _LEAST_THRESHOLD = 4096
 _MOST = 2**63 - 1  # the largest integer of TOML
 
@@ -50,6 +52,7 @@ class PluginFile:
         lacks_scope: Whether it is scoped without a scope, which has been added as an error.
         log_filter: What of its log is kept; empty if it does not say.
         collect: Which files are collected when a task ends.
+        results_from: The plugins whose results it wants, as written; empty: all others; None: it wants none.
     """
 
     name: str | None = None
@@ -65,6 +68,7 @@ class PluginFile:
     lacks_scope: bool = False
     log_filter: str = ""
     collect: Collecting = field(default_factory=Collecting)
+    results_from: tuple[str, ...] | None = None
 
 
 def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> PluginFile:
@@ -102,8 +106,7 @@ def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> Plu
     if runtime is not None:
         collect, log_filter = read_collecting(runtime), read_log_filter(runtime, is_ours=False)
         task_timeout, stash_threshold = _runtime(runtime)
-    if events is not None:
-        _events(events)
+    results_from = _events(events) if events is not None else None
     plugins = _scope(scope) if scope is not None else None
     lacks_scope = how.state == "scoped" and not top.has("scope")
     if lacks_scope:
@@ -124,6 +127,7 @@ def parse_plugin_file(document: Mapping[str, object], findings: Findings) -> Plu
         lacks_scope=lacks_scope,
         log_filter=log_filter or "",
         collect=collect,
+        results_from=results_from,
     )
 
 
@@ -174,15 +178,26 @@ def _runtime(runtime: Table) -> tuple[float | None, int | None]:
     return task_timeout, threshold
 
 
-def _events(events: Table) -> None:
-    events.strings("subscribe", expected='an array of events such as ["TaskCompleted"]')
+def _events(events: Table) -> tuple[str, ...] | None:
+    """Return the plugins whose results are wanted, none for all others; None where no results are."""
+    wanted = events.strings("subscribe", expected=f'an array of events such as ["{_RESULTS}"]') or ()
+    names: tuple[str, ...] = ()
+    for index, event in enumerate(wanted):
+        if event not in (_RESULTS, *_SUPERVISORS):
+            what = f"is {shown(event)}; of other plugins only {_RESULTS} is passed on"
+            events.note_in("subscribe", index, f"{what}, beside the supervisor's own events")
     filters = events.table("filters", example='[events.filters.TaskCompleted] with from_plugins = ["yara"]')
     for event in filters.data if filters is not None else ():
         one = filters.table(event, example='{ from_plugins = ["yara"] }') if filters is not None else None
         if one is not None:
-            one.strings("from_plugins", expected='an array of plugins\' names such as ["yara"]')
+            from_plugins = one.strings("from_plugins", expected='an array of plugins\' names such as ["yara"]')
+            if event == _RESULTS:
+                names = from_plugins or ()
+            elif from_plugins:
+                one.note("from_plugins", f"has no effect: of other plugins only {_RESULTS} is passed on")
             one.finish("note")
     events.finish("note")
+    return names if _RESULTS in wanted else None
 
 
 def _results(results: Table) -> dict[str, DeclaredResult]:

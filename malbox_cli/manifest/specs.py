@@ -33,6 +33,7 @@ __all__ = [
     "Retries",
     "Severity",
     "SmokeTest",
+    "Source",
 ]
 
 DEFAULT_START_TIMEOUT = 30.0
@@ -124,6 +125,21 @@ class Retries:
     error: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A process whose results another one subscribes to.
+
+    Attributes:
+        id: Its id.
+        plugin: The name of its table.
+        slot: Which of its subscribers the other one is.
+    """
+
+    id: str
+    plugin: str
+    slot: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSpec:
     """One process of a plugin, ready to be started: the plugin, or with `instances` one of them.
@@ -164,6 +180,9 @@ class PluginSpec:
         cancel_grace: Seconds that a handler has to end after its task was cancelled.
         log_filter: What of its log is kept, as `plugin_runtime.log_filter` reads it; empty where nobody says.
         collect: Which files are collected when a task ends.
+        subscribe: The plugins, by the names of their tables, whose results it gets.
+        sources: The processes of these.
+        listeners: The processes that get its results.
     """
 
     id: str
@@ -199,6 +218,9 @@ class PluginSpec:
     cancel_grace: float = DEFAULT_CANCEL_GRACE
     log_filter: str = ""
     collect: Collecting = field(default_factory=Collecting)
+    subscribe: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    listeners: tuple[str, ...] = ()
 
     @property
     def pool(self) -> str:

@@ -34,11 +34,8 @@ class NotSupported:
 
 
 NOT_SUPPORTED = (
-    NotSupported("manifest", ("subscribe",), "plugins do not get each other's results", ([],)),
     NotSupported("plugin.toml", ("runtime", "port"), "only a guest plugin listens on a port"),
     NotSupported("plugin.toml", ("runtime", "stash", "ttl_secs"), "files are kept as the plugin left them"),
-    NotSupported("plugin.toml", ("events", "subscribe"), "events of other plugins are not passed on", ([],)),
-    NotSupported("plugin.toml", ("events", "filters"), "events of other plugins are not passed on", ({},)),
 )
 
 

@@ -10,13 +10,13 @@ from malbox_cli.store.log_file import log_folder
 from malbox_cli.supervisor.console import Console
 from malbox_cli.supervisor.events import StartAsked, StopAsked, Submit
 from malbox_cli.supervisor.log_hub import LogHub
+from malbox_cli.supervisor.plugin_state import PluginState
 from malbox_cli.supervisor.plugins import PluginRecord
+from malbox_cli.supervisor.sample_events import SampleEvents
 from malbox_cli.supervisor.session import open_session
 from malbox_cli.supervisor.verdict import verdict
 
 __all__ = ["Ending", "run_once", "run_tasks"]
-
-CLIENT = 0
 
 MAX_OUTSTANDING = 256
 """How many tasks there are at a time; a set of samples can be large."""
@@ -66,7 +66,11 @@ def run_once(
         MalboxError: The supervisor could not be put together.
     """
     pools = dict.fromkeys(spec.pool for spec in given)
-    submissions = (Submit(CLIENT, pool, sample, config, timeout, waits=True) for sample in samples for pool in pools)
+    submissions = (
+        Submit(number, pool, sample, config, timeout, waits=True)
+        for number, sample in enumerate(samples, 1)
+        for pool in pools
+    )
     all_well = True
     outcomes: set[Outcome] = set()
 
@@ -79,7 +83,8 @@ def run_once(
             if isinstance(record, Ended):
                 outcomes.add(record.outcome)
 
-    end = run_tasks(manifest, plugins, submissions, console, emit, verbose=verbose)
+    sample_events = SampleEvents(len(samples), len(pools))
+    end = run_tasks(manifest, plugins, submissions, console, emit, sample_events=sample_events, verbose=verbose)
     if all_well or end.was_interrupted:
         return end.code
     return 124 if outcomes <= {Outcome.COMPLETED, Outcome.TIMEOUT} and Outcome.TIMEOUT in outcomes else 1
@@ -92,6 +97,7 @@ def run_tasks(
     console: Console,
     emit: Callable[[int, Record], None],
     *,
+    sample_events: SampleEvents | None = None,
     verbose: bool,
 ) -> Ending:
     """Start plugins, have tasks done, and stop the plugins.
@@ -102,6 +108,7 @@ def run_tasks(
         submissions: The tasks; those that a signal comes before are not begun.
         console: Where the operator is told things.
         emit: Takes the records of all tasks as they come, with the client that each was submitted for.
+        sample_events: Says what the plugins are told of the samples, where the clients are the samples' numbers.
         verbose: Whether iceoryx2's log lines are wanted.
 
     Raises:
@@ -116,6 +123,8 @@ def run_tasks(
         if isinstance(record, Ended | Refused):
             outstanding -= 1
             ended = True
+            if sample_events is not None:
+                sample_events.task_ended(client)
 
     with closing(LogHub(console, log_folder(manifest.state_dir))) as log:
         with open_session(manifest, plugins, domain=None, log=log, emit=count, kind="run", verbose=verbose) as session:
@@ -135,7 +144,12 @@ def run_tasks(
                         break
                     outstanding += 1
                     begun += 1
+                    if sample_events is not None:
+                        sample_events.task_begun(submission.client)
                     reactor.handle(submission)
+                if sample_events is not None:
+                    for message in sample_events.due(all_are_up=all(map(_is_up, machine.plugins))):
+                        reactor.announce(message)
                 if not outstanding and not machine.is_stopping:
                     reactor.handle(StopAsked("every sample is done"))
                 return machine.has_ended
@@ -155,3 +169,7 @@ def run_tasks(
 def _ready(plugins: Iterable[PluginRecord]) -> Iterator[str]:
     """Yield the names of the plugins whose process is READY or, if it has ended, was."""
     return (plugin.spec.pool for plugin in plugins if plugin.ready_at is not None)
+
+
+def _is_up(plugin: PluginRecord) -> bool:
+    return plugin.state not in (PluginState.PENDING, PluginState.STARTING)

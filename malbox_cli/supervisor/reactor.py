@@ -192,6 +192,10 @@ class Reactor:
         finally:
             self._handling = False
 
+    def announce(self, message: EventMessage) -> None:
+        """Publish an event to every plugin."""
+        self._publish(message, f"cannot tell the plugins of {message.kind.name}")
+
     def close(self) -> None:
         """Kill what still runs, let the store finish, and let go of everything. Safe whatever happened before."""
         # Each step whatever becomes of those before: a thread that is left keeps the process from ending.
@@ -286,9 +290,10 @@ class Reactor:
             case actions.Changed():
                 self.on_change(action.plugin_id)
             case actions.SendShutdown():
-                self._publish(EventKind.DAEMON_SHUTDOWN, "cannot tell the plugins to stop, signals will")
+                self._publish(EventMessage(EventKind.DAEMON_SHUTDOWN), "cannot tell the plugins to stop, signals will")
             case actions.SendConfigReloaded():
-                self._publish(EventKind.CONFIG_RELOADED, "cannot tell the plugins that the manifest was read again")
+                message = EventMessage(EventKind.CONFIG_RELOADED)
+                self._publish(message, "cannot tell the plugins that the manifest was read again")
             case actions.AskStop():
                 self._ask_stop(action.plugin_id)
             case actions.AskHealth():
@@ -342,9 +347,9 @@ class Reactor:
         except TransportError as error:
             self._say("warning", f"{plugin_id}: {error}", plugin_id)
 
-    def _publish(self, kind: EventKind, failure: str) -> None:
+    def _publish(self, message: EventMessage, failure: str) -> None:
         try:
-            self._ports.publish_event(*encode_event(EventMessage(kind)))
+            self._ports.publish_event(*encode_event(message))
         except TransportError as error:
             self._say("warning", f"{failure}: {error}")
 

@@ -39,7 +39,7 @@ from malbox_cli.supervisor.reactor import Reactor, Store
 from malbox_cli.supervisor.run_folder import RunFolder, RunPlan
 from malbox_cli.supervisor.signals import StopSignals
 from malbox_cli.supervisor.systemd import forget_systemd
-from plugin_runtime.environment import PluginEnvironment
+from plugin_runtime.environment import PluginEnvironment, Source
 from plugin_runtime.ports.iceoryx import silence_log
 from plugin_runtime.ports.iceoryx_supervisor import IceoryxSupervisorPorts
 from plugin_runtime.releases import release_of
@@ -168,6 +168,8 @@ def open_session(
                 log_filter=spec.log_filter,
                 artifacts=artifacts.of(instance),
                 collect=spec.collect,
+                listeners=spec.listeners,
+                sources=tuple(Source(source.id, source.plugin, source.slot) for source in spec.sources),
             ).variables()
 
         state_dir = manifest.state_dir

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Self
 
 from plugin_runtime.wire.codec import Frame
-from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
+from plugin_runtime.wire.headers import EventHeader, ResultHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.messages import Buffer
+from plugin_runtime.wire.published import PublishedFrame
 
 __all__ = [
     "SEND_PATIENCE_SECONDS",
@@ -27,6 +28,7 @@ __all__ = [
     "Ports",
     "ReceivedEvent",
     "ReceivedFrame",
+    "ReceivedResult",
     "ResponseStream",
     "SupervisorPorts",
 ]
@@ -53,6 +55,19 @@ class ReceivedFrame:
 
     header: TaskResponseHeader
     payload: Buffer
+
+
+@dataclass(slots=True)
+class ReceivedResult:
+    """A frame of another plugin's result channel, with the process that sent it (0 where that is not known).
+
+    The header is a copy; the payload may point into shared memory, and is valid until the next
+    `PluginPorts.receive_result` from the same plugin: copy what is to stay.
+    """
+
+    header: ResultHeader
+    payload: Buffer
+    pid: int
 
 
 class Ports(ABC):
@@ -135,7 +150,10 @@ class IncomingRequest(ABC):
 
 
 class PluginPorts(Ports):
-    """The plugin's end. `publish_event` may be called by any thread, everything else by the one that made it."""
+    """The plugin's end. What publishes or rings may be called by any thread, all else by the one that made it.
+
+    A plugin to whose results nobody subscribes has no result channel, and one that subscribes to nobody receives none.
+    """
 
     @property
     @abstractmethod
@@ -157,6 +175,31 @@ class PluginPorts(Ports):
         Raises:
             SharedMemoryFull: There is no room for it on this machine.
             TransportError: It could not be sent.
+        """
+
+    @abstractmethod
+    def publish_result(self, frame: PublishedFrame) -> None:
+        """Publish a frame to all that subscribe, without ringing them. Never blocks: who has no room does not get it.
+
+        Raises:
+            SharedMemoryFull: There is no room for it on this machine.
+            TransportError: It could not be sent, or these ports were made for a plugin without subscribers.
+        """
+
+    @abstractmethod
+    def receive_result(self, source: str) -> ReceivedResult | None:
+        """Return the next frame of a plugin that is subscribed to, or None; ends the frame before it. Never blocks.
+
+        Raises:
+            TransportError: It could not be received, or these ports were not made to subscribe to that plugin.
+        """
+
+    @abstractmethod
+    def ring_plugin(self, plugin_id: str, event_id: int) -> None:
+        """Ring a plugin that subscribes, or is subscribed to. One that does not listen does not hear it.
+
+        Raises:
+            TransportError: It could not be rung.
         """
 
     @abstractmethod

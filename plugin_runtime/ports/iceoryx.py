@@ -13,7 +13,7 @@ import iceoryx2 as iox
 
 from plugin_runtime.errors import SharedMemoryFull, TransportError, VersionMismatch
 from plugin_runtime.ports.base import Ports, ReceivedEvent
-from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
+from plugin_runtime.wire.headers import EventHeader, ResultHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.messages import Buffer
 
 __all__ = [
@@ -54,7 +54,7 @@ _memory_from.argtypes, _memory_from.restype = (ctypes.c_void_p, ctypes.c_ssize_t
 _WRITABLE = 0x200
 
 
-_HEADERS = (TaskRequestHeader, TaskResponseHeader, EventHeader)
+_HEADERS = (TaskRequestHeader, TaskResponseHeader, EventHeader, ResultHeader)
 # Arrays of as many bytes as a header has.
 _BYTES = {size: ctypes.c_char * size for size in map(ctypes.sizeof, _HEADERS)}
 

@@ -2,13 +2,20 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import iceoryx2 as iox
 
 from plugin_runtime.errors import PeerGone, TransportError
 from plugin_runtime.ports.alarm import Alarm
-from plugin_runtime.ports.base import SEND_PATIENCE_SECONDS, IncomingRequest, PluginPorts, ReceivedEvent
+from plugin_runtime.ports.base import (
+    SEND_PATIENCE_SECONDS,
+    IncomingRequest,
+    PluginPorts,
+    ReceivedEvent,
+    ReceivedResult,
+)
 from plugin_runtime.ports.domain import Domain
 from plugin_runtime.ports.iceoryx import (
     EVENT_SLICE,
@@ -23,10 +30,12 @@ from plugin_runtime.ports.iceoryx import (
     translation,
     write_header,
 )
+from plugin_runtime.ports.iceoryx_results import ResultPorts
 from plugin_runtime.ports.iceoryx_services import Services, responses_at_once, room_for_plugin
 from plugin_runtime.wire.codec import Frame
 from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader
 from plugin_runtime.wire.names import CHUNK_SIZE, DaemonWake, beat_wake
+from plugin_runtime.wire.published import PublishedFrame
 
 __all__ = ["IceoryxPluginPorts"]
 
@@ -108,6 +117,8 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
         plugin_id: Whose ports to open.
         uses_credits: Whether the supervisor gives credits for responses; otherwise sending blocks.
         concurrency: How many tasks the supervisor sends at once.
+        listeners: The plugins that subscribe to this one's results.
+        sources: The plugins whose results this one subscribes to.
 
     Attributes:
         lock: Held by whoever sends, and while the ports are closed.
@@ -121,7 +132,16 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
         TransportError: They could not be opened; another living process may hold them.
     """
 
-    def __init__(self, domain: Domain, plugin_id: str, *, uses_credits: bool, concurrency: int = 1) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        plugin_id: str,
+        *,
+        uses_credits: bool,
+        concurrency: int = 1,
+        listeners: Sequence[str] = (),
+        sources: Sequence[str] = (),
+    ) -> None:
         require_shared_memory(room_for_plugin(concurrency))
         self.lock = threading.Lock()
         self.requests: set[IceoryxRequest] = set()
@@ -152,6 +172,7 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
                 .create()
             )
             self._subscriber = services.daemon_events().subscriber_builder().create()
+        self._results = ResultPorts(services, plugin_id, listeners, sources)
         self.supervisor = Bell(services.daemon_notify())
         super().__init__(services.plugin_notify(plugin_id))
 
@@ -187,6 +208,16 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
             publish(self._publisher, header, payload)
             self.supervisor.ring(EVENT)
 
+    def publish_result(self, frame: PublishedFrame) -> None:  # noqa: D102 - said in the interface
+        self._results.publish(frame)
+
+    def receive_result(self, source: str) -> ReceivedResult | None:  # noqa: D102 - said in the interface
+        self._require_open()
+        return self._results.receive(source)
+
+    def ring_plugin(self, plugin_id: str, event_id: int) -> None:  # noqa: D102 - said in the interface
+        self._results.ring(plugin_id, event_id)
+
     def beat(self, slot: int) -> None:  # noqa: D102 - said in the interface
         self._require_open()
         with self.lock:
@@ -199,5 +230,6 @@ class IceoryxPluginPorts(IceoryxPorts, PluginPorts):
             publisher, self._publisher = self._publisher, None
             publisher.delete()
             self.supervisor.close()
+        self._results.close()
         self._server.delete()
         self._subscriber.delete()

@@ -19,7 +19,7 @@ from plugin_runtime.wire.names import (
     tasks_service,
 )
 
-__all__ = ["MAX_SUBSCRIBERS", "Services", "responses_at_once", "room_for_plugin"]
+__all__ = ["MAX_SUBSCRIBERS", "RESULT_BUFFER", "Services", "responses_at_once", "room_for_plugin"]
 
 MAX_SUBSCRIBERS = MAX_PLUGINS
 RESULT_BUFFER = 16

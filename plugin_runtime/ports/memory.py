@@ -8,7 +8,7 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from plugin_runtime.errors import PeerGone, TransportError
@@ -19,16 +19,19 @@ from plugin_runtime.ports.base import (
     Ports,
     ReceivedEvent,
     ReceivedFrame,
+    ReceivedResult,
     ResponseStream,
     SupervisorPorts,
 )
 from plugin_runtime.wire.codec import Frame
-from plugin_runtime.wire.headers import EventHeader, TaskRequestHeader, TaskResponseHeader
+from plugin_runtime.wire.headers import EventHeader, ResultHeader, TaskRequestHeader, TaskResponseHeader
 from plugin_runtime.wire.names import RESPONSE_WINDOW, DaemonWake, PluginWake, beat_wake, credit_wake
+from plugin_runtime.wire.published import PublishedFrame
 
 __all__ = ["Faults", "MemoryExchange"]
 
 EVENT_BUFFER = 32
+RESULT_BUFFER = 16
 
 
 @dataclass(slots=True)
@@ -142,6 +145,7 @@ class PluginSide:
         open_calls: Those that the supervisor has not let go of.
         events: The plugin's, for the supervisor.
         daemon_events: The supervisor's, for the plugin.
+        results: Those of each plugin that it subscribes to.
     """
 
     bell: MemoryBell | None = None
@@ -149,6 +153,7 @@ class PluginSide:
     open_calls: set[Call] = field(default_factory=set)
     events: deque[ReceivedEvent] = field(default_factory=lambda: deque(maxlen=EVENT_BUFFER))
     daemon_events: deque[ReceivedEvent] = field(default_factory=lambda: deque(maxlen=EVENT_BUFFER))
+    results: dict[str, deque[ReceivedResult]] = field(default_factory=dict)
 
     def ring(self, event_id: int) -> None:
         """Wake the plugin, if there is one."""
@@ -185,8 +190,13 @@ class MemoryExchange:
         """Return the supervisor's end."""
         return MemorySupervisorPorts(self)
 
-    def plugin(self, plugin_id: str) -> PluginPorts:
+    def plugin(self, plugin_id: str, *, listeners: Sequence[str] = (), sources: Sequence[str] = ()) -> PluginPorts:
         """Return the end of one plugin, new and without anything that was sent before.
+
+        Args:
+            plugin_id: The plugin.
+            listeners: The plugins that subscribe to its results.
+            sources: The plugins whose results it subscribes to.
 
         Raises:
             TransportError: Somebody has it open.
@@ -195,8 +205,9 @@ class MemoryExchange:
         if side.bell is not None:
             raise TransportError(f"cannot serve the tasks of plugin {plugin_id}: another process holds that place")
         side.daemon_events.clear()
+        side.results = {source: deque() for source in sources}
         side.bell = MemoryBell()
-        return MemoryPluginPorts(self, side, side.bell)
+        return MemoryPluginPorts(self, plugin_id, side, side.bell, listeners)
 
 
 class MemoryRequest(IncomingRequest):
@@ -242,9 +253,13 @@ class MemoryRequest(IncomingRequest):
 class MemoryPluginPorts(MemoryPorts, PluginPorts):
     """A plugin's end."""
 
-    def __init__(self, exchange: MemoryExchange, side: PluginSide, bell: MemoryBell) -> None:
+    def __init__(
+        self, exchange: MemoryExchange, plugin_id: str, side: PluginSide, bell: MemoryBell, listeners: Sequence[str]
+    ) -> None:
         super().__init__(bell)
         self._exchange = exchange
+        self._plugin_id = plugin_id
+        self._listeners = tuple(listeners)
         self._side = side
 
     @property
@@ -266,6 +281,30 @@ class MemoryPluginPorts(MemoryPorts, PluginPorts):
         self._side.events.append(ReceivedEvent(EventHeader.from_buffer_copy(header), bytes(payload), os.getpid()))
         self._exchange.daemon_bell.ring(DaemonWake.EVENT)
 
+    def publish_result(self, frame: PublishedFrame) -> None:
+        self._require_open()
+        if not self._listeners:
+            raise TransportError("cannot publish a result: nobody subscribes")
+        for side in list(self._exchange.sides.values()):
+            results = side.results.get(self._plugin_id)
+            if side.bell is not None and results is not None and len(results) < RESULT_BUFFER:
+                header = ResultHeader.from_buffer_copy(frame.header)
+                results.append(ReceivedResult(header, b"".join(frame.parts), os.getpid()))
+
+    def receive_result(self, source: str) -> ReceivedResult | None:
+        self._require_open()
+        results = self._side.results.get(source)
+        if results is None:
+            raise TransportError(f"cannot receive results of plugin {source}: it is not subscribed to")
+        return results.popleft() if results else None
+
+    def ring_plugin(self, plugin_id: str, event_id: int) -> None:
+        if plugin_id not in self._listeners and plugin_id not in self._side.results:
+            raise TransportError(f"cannot ring plugin {plugin_id}: nothing is shared with it")
+        side = self._exchange.sides.get(plugin_id)
+        if side is not None:
+            side.ring(event_id)
+
     def beat(self, slot: int) -> None:
         self._require_open()
         self._exchange.daemon_bell.ring(beat_wake(slot))
@@ -274,6 +313,7 @@ class MemoryPluginPorts(MemoryPorts, PluginPorts):
         side = self._side
         side.bell = None
         side.requests.clear()
+        side.results.clear()
         with self._exchange.room:
             for call in side.open_calls:
                 call.plugin_closed = True

@@ -98,27 +98,32 @@ class EventHeader(ctypes.Structure):
 
 
 class ResultHeader(ctypes.Structure):
-    """In front of a result that a plugin publishes for others: 32 bytes, aligned to 8."""
+    """In front of a result that a plugin publishes for others: 32 bytes, aligned to 8.
+
+    Two reserved fields carry, as an extension, which of its publisher's results it is; the reference leaves them zero.
+    """
 
     task_id: int
     payload_kind: int
     format: int
     flags: int
+    sequence_high: int
     chunk_index: int
     total_size: int
     name_len: int
+    sequence_low: int
 
     _fields_: ClassVar = (
         ("task_id", ctypes.c_int32),
         ("payload_kind", ctypes.c_uint8),
         ("format", ctypes.c_uint8),
         ("flags", ctypes.c_uint8),
-        ("_reserved", ctypes.c_uint8),
+        ("sequence_high", ctypes.c_uint8),
         ("chunk_index", ctypes.c_uint32),
         ("_padding", ctypes.c_uint8 * 4),
         ("total_size", ctypes.c_uint64),
         ("name_len", ctypes.c_uint16),
-        ("_tail_reserved", ctypes.c_uint8 * 2),
+        ("sequence_low", ctypes.c_uint16),
         ("_tail_padding", ctypes.c_uint8 * 4),
     )
 

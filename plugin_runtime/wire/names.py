@@ -13,15 +13,20 @@ __all__ = [
     "MAX_PLUGINS",
     "MAX_PLUGIN_ID_BYTES",
     "RESPONSE_WINDOW",
+    "RESULT_SLOTS",
+    "RESULT_TAKEN_BATCH",
+    "RESULT_WINDOW",
     "DaemonWake",
     "PluginWake",
     "beat_slot",
     "beat_wake",
     "credit_wake",
     "is_plugin_id",
+    "joined_wake",
     "plugin_events_service",
     "plugin_notify_service",
     "results_service",
+    "taken_wake",
     "tasks_service",
 ]
 
@@ -39,6 +44,15 @@ RESPONSE_WINDOW = 4
 
 CREDIT_SLOTS = 64
 """How many event ids, from `PluginWake.CREDIT` up, carry credits."""
+
+RESULT_SLOTS = 64
+"""How many plugins can subscribe to one plugin's results and be waited for; also how many event ids tell of each."""
+
+RESULT_WINDOW = 12
+"""Frames of a result channel that may be on their way to a subscriber before it is waited for; it has room for 16."""
+
+RESULT_TAKEN_BATCH = 4
+"""After how many frames a subscriber says that it has taken them."""
 
 BEAT_SLOTS = 120
 """How many event ids, from `DaemonWake.BEAT` up, carry heartbeats."""
@@ -65,6 +79,12 @@ class PluginWake(IntEnum):
     """The first of `CREDIT_SLOTS` ids; see `credit_wake`."""
     STOP = 80
     """This plugin, and no other, is to stop, as DaemonShutdown tells all of them."""
+    JOINED = 81
+    """The first of `RESULT_SLOTS` ids; see `joined_wake`."""
+    TAKEN = 145
+    """The first of `RESULT_SLOTS` ids; see `taken_wake`."""
+    SOURCE = 209
+    """A plugin whose results this one subscribes to has started, and wants to be told who is there."""
 
 
 class DaemonWake(IntEnum):
@@ -101,6 +121,19 @@ def beat_slot(event_id: int) -> int | None:
     """Return the slot whose heartbeat an event id of the supervisor's is, or None if it is no heartbeat."""
     slot = event_id - DaemonWake.BEAT
     return slot if 0 <= slot < BEAT_SLOTS else None
+
+
+def joined_wake(slot: int) -> int:
+    """Return the event id with which a subscriber says that it is there and has taken all that was published.
+
+    A plugin's supervisor gives each of its subscribers a slot.
+    """
+    return PluginWake.JOINED + slot
+
+
+def taken_wake(slot: int) -> int:
+    """Return the event id with which a subscriber says that it has taken `RESULT_TAKEN_BATCH` frames more."""
+    return PluginWake.TAKEN + slot
 
 
 def is_plugin_id(text: str) -> bool:

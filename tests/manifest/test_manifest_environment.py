@@ -14,7 +14,7 @@ from malbox_cli.manifest.environment import ESSENTIAL, inherited
 from malbox_cli.manifest.files import Kind, Look
 from malbox_cli.manifest.findings import Findings
 from plugin_runtime.collecting import Collecting
-from plugin_runtime.environment import SET_BY_SUPERVISOR, PluginEnvironment
+from plugin_runtime.environment import SET_BY_SUPERVISOR, PluginEnvironment, Source
 from plugin_runtime.ports.domain import Domain
 
 ENVIRON = {
@@ -79,6 +79,8 @@ def test_what_a_manifest_may_not_set_is_what_the_supervisor_sets() -> None:
         log_filter="info",
         artifacts="/a",
         collect=Collecting(log_folder="/b"),
+        listeners=("b",),
+        sources=(Source("c-1", "c", 0),),
     )
     assert set(told.variables()) == SET_BY_SUPERVISOR
 

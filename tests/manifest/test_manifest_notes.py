@@ -34,8 +34,14 @@ ABOUT = '[plugin]\nname = "d"\nversion = "0.1.0"\ntype = "host"\n'
             "runtime.auto_collect.external_logs.enabled",
             "there is no folder",
         ),
-        ('[events]\nsubscribe = ["TaskCompleted"]', 6, "events.subscribe", "subscribe: events"),
-        ('[events.filters.X]\nfrom_plugins = ["a"]', 5, "events.filters", "filters: events"),
+        (
+            '[events]\nsubscribe = ["TaskCompleted"]',
+            6,
+            "events.subscribe[0]",
+            "only PluginResultAvailable is passed on",
+        ),
+        ('[events]\nsubscribe = ["PluginResultAvailable", "SampleStopped"]', 6, "", ""),
+        ('[events.filters.X]\nfrom_plugins = ["a"]', 6, "events.filters.X.from_plugins", "has no effect"),
         ('[extra]\na = "1"', 5, "extra", "it is ignored, as Malbox does"),
         ('[results.x]\ndescripton = ""', 6, "results.x.descripton", "did you mean 'description'?"),
     ],
@@ -63,6 +69,6 @@ def test_what_malbox_itself_would_miss_in_plugin_toml_is_a_note(text: str, where
 
 
 def test_every_key_that_is_not_supported_says_what_happens_instead() -> None:
-    assert set(keys_not_supported()) == {"subscribe"}
+    assert set(keys_not_supported()) == set()
     assert all(row.instead for row in NOT_SUPPORTED)
     assert len({(row.file, row.key) for row in NOT_SUPPORTED}) == len(NOT_SUPPORTED)

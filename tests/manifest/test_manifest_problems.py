@@ -183,8 +183,9 @@ MANIFEST_CASES = [
         "mistyped_python", '[plugins.a]\ncommand = ["{pyhton}"]\n', 2, "plugins.a.command", ("did you mean '{python}'",)
     ),
     Bad("no_plugin_dir", '[plugins.a]\ncommand = ["{plugin_dir}/x"]\n', 2, "plugins.a.command", ("add path",)),
-    # what this version does not do
-    Bad("subscribe", plugin('subscribe = ["a"]'), 3, "plugins.good.subscribe", ("not supported by this version",)),
+    # whose results it gets
+    Bad("subscribe", plugin('subscribe = ["gud"]'), 3, "plugins.good.subscribe[0]", ("names 'gud'",)),
+    Bad("subscribe_self", plugin('subscribe = ["good"]'), 3, "plugins.good.subscribe[0]", ("names the plugin itself",)),
 ]
 
 

@@ -45,7 +45,7 @@ def test_anything_else_is_not_a_plugin_id(text: str) -> None:
 def test_the_daemon_s_names_and_the_numbers_of_the_wake_ups_are_those_of_the_protocol() -> None:
     assert names.DAEMON_EVENTS_SERVICE == "malbox/events/daemon"
     assert names.DAEMON_NOTIFY_SERVICE == "malbox/daemon/notify"
-    ours = {"CREDIT": 16, "STOP": 80}
+    ours = {"CREDIT": 16, "STOP": 80, "JOINED": 81, "TAKEN": 145, "SOURCE": 209}
     assert {wake.name: wake.value for wake in PluginWake} == {"TASK": 0, "DAEMON_EVENT": 1, "RESULT": 2, **ours}
     assert {wake.name: wake.value for wake in DaemonWake} == {"RESPONSE": 0, "EVENT": 1, "RESULT": 2, "BEAT": 16}
     assert (names.CHUNK_SIZE, names.MAX_NAME_BYTES, names.RESPONSE_WINDOW) == (1024 * 1024, 255, 4)
