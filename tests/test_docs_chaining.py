@@ -19,7 +19,7 @@ def test_the_guide_to_chaining_runs_as_it_stands(tmp_path: Path) -> None:
     manifest, (command,) = blocks("toml")[0], blocks("sh")
     out = tmp_path / "urls.txt"
     (tmp_path / "plugins.toml").write_text(manifest.replace("urls.txt", str(out)))
-    for name, code in zip(("words", "urls"), blocks("python"), strict=True):
+    for name, code in zip(("words", "urls"), blocks("python")[:2], strict=True):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "main.py").write_text(code)
@@ -32,3 +32,12 @@ def test_the_guide_to_chaining_runs_as_it_stands(tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert list(ast.literal_eval(out.read_text()).values()) == [["http://example.org/x"]]
+
+
+def test_the_test_in_the_guide_to_chaining_passes(tmp_path: Path) -> None:
+    _, urls, test = blocks("python")
+    (tmp_path / "urls.py").write_text(urls)
+    (tmp_path / "test_urls.py").write_text(test)
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_urls.py"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout

@@ -1,6 +1,6 @@
 """The types of the fixtures, for tests that are checked by a type checker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from plugin_runtime.plugin import Plugin
@@ -36,5 +36,6 @@ class MalboxPlugin(Protocol):
         concurrency: int = ...,
         file_ref_threshold: int = ...,
         timeout: float = ...,
+        subscribe: Sequence[str] = ...,
     ) -> PluginTester:
         """Start a plugin, and return what tasks and events are sent with; see `PluginTester`."""

@@ -4,19 +4,21 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike, fspath
 from pathlib import Path
 
-from plugin_runtime.environment import DEFAULT_FILE_REF_THRESHOLD, PluginEnvironment
+from plugin_runtime.environment import DEFAULT_FILE_REF_THRESHOLD, PluginEnvironment, Source
 from plugin_runtime.event import Event
 from plugin_runtime.health import HealthStatus
 from plugin_runtime.loop import PluginLoop
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.ports.memory import MemoryExchange, PluginSide
+from plugin_runtime.results import PluginResult
 from plugin_runtime.testing.collector import Collector
-from plugin_runtime.testing.outcome import TaskRun
+from plugin_runtime.testing.neighbours import DOWNSTREAM, Neighbours
+from plugin_runtime.testing.outcome import Pushed, TaskRun
 from plugin_runtime.testing.outside import StagedOutside
 from plugin_runtime.testing.recorder import Recorder
 from plugin_runtime.wire.codec import decode_event, encode_event, encode_request
@@ -71,9 +73,12 @@ class PluginTester:
         concurrency: How many tasks it works on at once; more than 1 is what ``execution = "parallel"`` does.
         file_ref_threshold: Bytes above which `push_file` hands over the path; see ``[runtime.stash]``.
         timeout: Seconds that anything which is waited for may take.
+        subscribe: The plugins whose results it gets; `result_of` sends them.
 
     Attributes:
         events: What the plugin published by `Context.emit_event`.
+        passed_on: What other plugins would get of its results, with `subscribe`: those of its tasks, and what it pushed
+            by `Event.results`.
 
     Raises:
         TypeError: This is no plugin.
@@ -87,8 +92,12 @@ class PluginTester:
         concurrency: int = 1,
         file_ref_threshold: int = DEFAULT_FILE_REF_THRESHOLD,
         timeout: float = DEFAULT_TIMEOUT,
+        subscribe: Sequence[str] = (),
     ) -> None:
         _require_plugin(plugin)
+        self.passed_on: list[Pushed] = []
+        self._sources = tuple(subscribe)
+        self._neighbours: Neighbours | None = None
         self.events: list[Event] = []
         self._config = dict(config or {})
         self._timeout = timeout
@@ -98,6 +107,8 @@ class PluginTester:
             config=self._config,
             file_ref_threshold=file_ref_threshold,
             concurrency=concurrency,
+            listeners=(DOWNSTREAM,) if self._sources else (),
+            sources=tuple(Source(source, source, 0) for source in self._sources),
         )
         self._exchange = MemoryExchange()
         self._recorder = Recorder(plugin, lambda: self._exchange.daemon_bell.ring(DaemonWake.EVENT))
@@ -195,6 +206,30 @@ class PluginTester:
         self._until(lambda: self._recorder.events >= wanted, "on_event has not returned", timeout)
         self._raise("on_event")
 
+    def result_of(self, source: str, result: PluginResult, *, task_id: int = 1, timeout: float | None = None) -> None:
+        """Hand a result of another plugin to `on_event`, and return when that has; what it raises is raised here.
+
+        Args:
+            source: The plugin, one of those in `subscribe`.
+            result: What it pushed.
+            task_id: The task in which it did.
+            timeout: Seconds that `on_event` may take.
+
+        Raises:
+            ValueError: The plugin does not subscribe to it.
+            TimeoutError: `on_event` has not returned in time.
+        """
+        self._require_open()
+        if self._neighbours is None:
+            raise ValueError(f"the plugin does not subscribe to {source!r}: name it in PluginTester(subscribe=[...])")
+        wanted = self._recorder.events + 1
+        self._neighbours.publish(
+            source, task_id, result, lambda has_room: self._until(has_room, "results are not taken", timeout)
+        )
+        self._until(lambda: self._recorder.events >= wanted, "on_event has not returned", timeout)
+        self._take()
+        self._raise("on_event")
+
     def health(self, *, timeout: float | None = None) -> HealthStatus:
         """Ask the plugin how it is, as the supervisor does. A check that raises is unhealthy, with that as the reason.
 
@@ -258,7 +293,11 @@ class PluginTester:
 
     def _open_ports(self, stack: ExitStack) -> None:
         self._supervisor = stack.enter_context(self._exchange.supervisor())
-        ports = stack.enter_context(self._exchange.plugin(PLUGIN))
+        ports = stack.enter_context(
+            self._exchange.plugin(PLUGIN, listeners=self._environment.listeners, sources=self._sources)
+        )
+        if self._sources:
+            self._neighbours = Neighbours(self._exchange, PLUGIN, self._sources, stack)
         self._supervisor.add_plugin(PLUGIN, self._environment.concurrency)
         # A supervisor's buffer has room for 32 events; a test is to see all of them, however late it looks.
         side: PluginSide = self._exchange.sides[PLUGIN]
@@ -311,6 +350,8 @@ class PluginTester:
 
     def _take(self) -> None:
         """Take everything that the plugin has sent."""
+        if self._neighbours is not None:
+            self.passed_on += self._neighbours.take()
         for collector in self._open.values():
             collector.receive(grant=not self._withheld)
         while (received := self._supervisor.receive_event(PLUGIN)) is not None:
@@ -329,6 +370,8 @@ class PluginTester:
         collector = self._open.get(message.associated_id)
         if collector is not None and collector.take_end(message.kind):
             return
+        if message.kind is EventKind.PLUGIN_RESULT_AVAILABLE and self._neighbours is not None:
+            return  # said in `passed_on`
         event = Event.from_message(message)
         self.events.append(event)
         for each in self._open.values():
