@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from plugin_runtime.channel import TaskChannel
 from plugin_runtime.environment import PluginEnvironment
@@ -16,11 +16,8 @@ from plugin_runtime.health_desk import HealthDesk, reply
 from plugin_runtime.jobs import Fatal, PluginJobs
 from plugin_runtime.lifecycle import LifecycleEvent, LifecycleState, next_state
 from plugin_runtime.mailbox import Mailbox
-from plugin_runtime.payload import Onward
 from plugin_runtime.plugin import Plugin
 from plugin_runtime.ports.base import IncomingRequest, PluginPorts
-from plugin_runtime.publishing import NoSubscribers, ResultPublisher
-from plugin_runtime.subscribing import Arrived, Subscriptions
 from plugin_runtime.wire.codec import decode_event, decode_request, encode_event, encode_result_available, error_frame
 from plugin_runtime.wire.hello import encode_hello
 from plugin_runtime.wire.messages import (
@@ -32,6 +29,11 @@ from plugin_runtime.wire.messages import (
     Hello,
 )
 from plugin_runtime.wire.names import PluginWake
+
+if TYPE_CHECKING:
+    from plugin_runtime.publishing import ResultPublisher
+    from plugin_runtime.sink import ForSubscribers
+    from plugin_runtime.subscribing import Arrived, Subscriptions
 
 __all__ = ["Outside", "PluginLoop"]
 
@@ -88,14 +90,19 @@ class PluginLoop:
         self._inbox: Mailbox[LifecycleEvent | Fatal | EventHandled] = Mailbox()
         self._publisher: ResultPublisher | None = None
         self._subscriptions: Subscriptions | None = None
+        # Loaded only where plugins get each other's results: the others need not wait for it when they start.
         if environment.listeners:
-            self._publisher = ResultPublisher(ports, environment.listeners, self._announce_result)
+            from plugin_runtime import publishing
+
+            self._publisher = publishing.ResultPublisher(ports, environment.listeners, self._announce_result)
         if environment.sources:
-            self._subscriptions = Subscriptions(ports, environment.sources, report_to_stderr)
+            from plugin_runtime import subscribing
+
+            self._subscriptions = subscribing.Subscriptions(ports, environment.sources, report_to_stderr)
         self._jobs = PluginJobs(
             plugin, self._handlers, environment, self._publish, self._inbox.put, subscribers=self._publisher
         )
-        self._onward = self._publisher or NoSubscribers(report_to_stderr)
+        self._onward: ForSubscribers | None = self._publisher
         self._health = HealthDesk(plugin, self._handlers)
         self._channels: dict[int, TaskChannel] = {}
         self._runs_many = environment.concurrency > 1
@@ -259,8 +266,13 @@ class PluginLoop:
             for arrived in self._subscriptions.take(everything=everything):
                 self._submit(partial(self._run_result, arrived))
 
-    def _run_result(self, arrived: Arrived) -> None:
+    def _run_result(self, arrived: "Arrived") -> None:
         """Run `on_event` for a result; on the handlers' thread."""
+        from plugin_runtime.payload import Onward
+        from plugin_runtime.publishing import NoSubscribers
+
+        if self._onward is None:
+            self._onward = NoSubscribers(report_to_stderr)
         onward = Onward(arrived.payload, arrived.task_id, self._onward)
         try:
             self._jobs.run_event(

@@ -2,7 +2,6 @@
 
 import io
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,6 +46,8 @@ class ResultPayload:
             self.in_memory += self._memory.write(data)
             return
         if self._descriptor < 0:
+            import tempfile  # which takes its time to load, and hardly any plugin needs it
+
             self._descriptor = os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         _write_all(self._descriptor, data)
 
