@@ -36,6 +36,7 @@ PURE = (
     "malbox_cli/manifest/assemble.py",
     "malbox_cli/manifest/collect_keys.py",
     "malbox_cli/manifest/cpus.py",
+    "malbox_cli/manifest/debugged.py",
     "malbox_cli/manifest/dependencies.py",
     "malbox_cli/manifest/env_file.py",
     "malbox_cli/manifest/environment.py",
@@ -124,6 +125,7 @@ IMPURE_CALLS = {"open", "input", "print"}
 MAY_IMPORT = {
     "iceoryx2": ("plugin_runtime/ports/iceoryx",),
     "click": ("malbox_cli/cli.py", "malbox_cli/commands/"),
+    "debugpy": ("plugin_runtime/debugger.py",),
     "dotenv": ("malbox_cli/manifest/dotenv_text.py",),
     "subprocess": (
         "malbox_cli/supervisor/processes.py",
@@ -135,6 +137,7 @@ MAY_IMPORT = {
     "rich": ("malbox_cli/commands/", "malbox_cli/output/"),
     "sqlite3": ("malbox_cli/store/ledger",),
     "systemd_watchdog": ("malbox_cli/supervisor/systemd.py",),
+    "watchfiles": ("malbox_cli/commands/changes.py",),
 }
 """Foreign modules, and the files (or folders, or beginnings of names) that meet them."""
 

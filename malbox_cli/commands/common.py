@@ -136,15 +136,15 @@ def client_of(manifest: "Location", timeout: float | None = ANSWER_SECONDS) -> "
     return Client(manifest, owner_of(manifest), timeout)
 
 
-def load(path: Path) -> "Manifest":
-    """Read the manifest.
+def load(path: Path, read: "set[Path] | None" = None) -> "Manifest":
+    """Read the manifest; every file that was read for it is added to `read`.
 
     Raises:
         ManifestError: It has problems.
     """
     from malbox_cli.manifest.load import load_manifest
 
-    return load_manifest(path)
+    return load_manifest(path, read)
 
 
 def locate(path: Path) -> "Location":

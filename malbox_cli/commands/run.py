@@ -1,5 +1,7 @@
 """`malbox run`."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ from malbox_cli.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from malbox_cli.manifest.specs import Manifest
+    from malbox_cli.commands.watching import Round
+    from malbox_cli.manifest.specs import Manifest, PluginSpec
 
 __all__ = ["command"]
 
@@ -35,6 +38,7 @@ __all__ = ["command"]
 @settings_option
 @timeout_option("End each task after this time.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Put the results there too.")
+@click.option("--watch", is_flag=True, help="Run again whenever a plugin, the manifest or a sample changes.")
 @json_option("Print one JSON object a line, as it happens.")
 @verbose_option
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
@@ -48,6 +52,7 @@ def command(
     output: Path | None,
     samples: tuple[str, ...],
     *,
+    watch: bool,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -59,29 +64,87 @@ def command(
 
     Ends with 0 if every task was completed, 1 if one
     failed, 124 if the time of one was over.
+
+    With --watch it goes on until Ctrl-C: each time that something in a plugin's folder, the manifest, an env_file or a
+    sample has changed, everything is read again and run from the beginning.
     """
+    read: set[Path] = set()
+
+    def prepare() -> "Round":
+        from malbox_cli.commands.watching import Round, watched_by
+
+        work = read_work()
+        watched = watched_by(work.manifest, work.specs, work.samples, read, output)
+        return Round(lambda: run(work), watched)
+
+    def read_work() -> _Work:
+        read.clear()
+        manifest = _manifest_of_folders(ctx, manifest_path, plugins)
+        names = plugins if manifest is None else ()
+        if manifest is None:
+            manifest = load(manifest_path, read)
+        specs, given = to_start(manifest, names), chosen(manifest, names)
+        return _Work(manifest, specs, given, [sample_path(sample) for sample in samples])
+
+    def run(work: _Work) -> int:
+        return _run(work, settings, timeout, output, as_json=as_json, verbose=verbose)
+
+    if watch:
+        from malbox_cli.commands.watching import run_and_watch
+
+        ctx.exit(run_and_watch(prepare))
+    ctx.exit(run(read_work()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What there is to run, as it was read.
+
+    Attributes:
+        manifest: Whose plugins they are.
+        specs: Those that are started.
+        given: Those of them that get the samples.
+        samples: Absolute paths.
+    """
+
+    manifest: "Manifest"
+    specs: "Sequence[PluginSpec]"
+    given: "Sequence[PluginSpec]"
+    samples: list[str]
+
+
+def _run(
+    work: _Work,
+    settings: dict[str, str],
+    timeout: float | None,
+    output: Path | None,
+    *,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Run it once; return the exit code."""
     from malbox_cli.output.printer import JsonPrinter, Printer, TextPrinter, save_results
     from malbox_cli.supervisor.console import Console
     from malbox_cli.supervisor.one_shot import run_once
 
-    manifest = _manifest_of_folders(ctx, manifest_path, plugins)
-    if manifest is None:
-        manifest = load(manifest_path)
-    else:
-        plugins = ()
-    specs, given = to_start(manifest, plugins), chosen(manifest, plugins)
-    paths = [sample_path(sample) for sample in samples]
     printer: Printer = JsonPrinter() if as_json else TextPrinter()
     console = Console(quiet=not verbose, stream=printer.stderr())
     take = printer.take if output is None else save_results(output, printer.take)
     try:
-        code = run_once(
-            manifest, specs, paths, console, take, given=given, config=settings, timeout=timeout, verbose=verbose
+        return run_once(
+            work.manifest,
+            work.specs,
+            work.samples,
+            console,
+            take,
+            given=work.given,
+            config=settings,
+            timeout=timeout,
+            verbose=verbose,
         )
     finally:
         console.close()  # first: taking the bars away erases what is printed at the same moment
         printer.close()
-    ctx.exit(code)
 
 
 def _manifest_of_folders(ctx: click.Context, manifest_path: Path, plugins: tuple[str, ...]) -> "Manifest | None":

@@ -23,7 +23,14 @@ _CAP_SYS_NICE = 23
 
 
 class Disk:
-    """The `Files` of this machine."""
+    """The `Files` of this machine.
+
+    Args:
+        read: Every file that is read is added to it.
+    """
+
+    def __init__(self, read: set[Path] | None = None) -> None:
+        self._read = read
 
     def look(self, path: Path) -> Look:
         """Return what is at an absolute path, symbolic links followed; never raises."""
@@ -52,6 +59,8 @@ class Disk:
         Raises:
             OSError: It could not be read.
         """
+        if self._read is not None:
+            self._read.add(path)
         with path.open("rb") as file:
             return file.read(limit)
 
@@ -77,13 +86,17 @@ def _lowest_nice() -> int:
     return max(_LOWEST_NICE, min(0, lowest - os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, read: set[Path] | None = None) -> Manifest:
     """Return the manifest in a file, with every folder and program that it names found.
+
+    Args:
+        path: The file.
+        read: Every file that was read for it is added to this, whatever was in it.
 
     Raises:
         ManifestError: It cannot be used; every error is in it, the notes are not.
     """
-    manifest, problems = check_manifest(path)
+    manifest, problems = check_manifest(path, read)
     if manifest is None:
         raise ManifestError(tuple(problem for problem in problems if problem.severity == "error"))
     return manifest
@@ -103,14 +116,14 @@ def locate(path: Path) -> Location:
         raise ManifestError(check_manifest(path)[1]) from error
 
 
-def check_manifest(path: Path) -> tuple[Manifest | None, tuple[Problem, ...]]:
+def check_manifest(path: Path, read: set[Path] | None = None) -> tuple[Manifest | None, tuple[Problem, ...]]:
     """Return the manifest, None if it has errors, and every problem: errors and notes in the order of the files."""
     try:
         absolute = path.absolute()
     except OSError as error:
         message = f"cannot be found: the current folder is not there any more ({error.strerror}); change to another"
         return None, (Problem(file=path, line=None, where="", message=message),)
-    return _reader(path, absolute).read()
+    return _reader(path, absolute, read).read()
 
 
 def check_plugin_folder(folder: Path) -> tuple[PluginSpec | None, tuple[Problem, ...]]:
@@ -120,5 +133,5 @@ def check_plugin_folder(folder: Path) -> tuple[PluginSpec | None, tuple[Problem,
     return _reader(manifest, manifest).read_plugin(table)
 
 
-def _reader(shown_path: Path, path: Path) -> Reader:
-    return Reader(shown_path, path, Disk(), this_host(), read_dotenv)
+def _reader(shown_path: Path, path: Path, read: set[Path] | None = None) -> Reader:
+    return Reader(shown_path, path, Disk(read), this_host(), read_dotenv)
