@@ -39,12 +39,13 @@ ARTIFACTS = "MALBOX_ARTIFACTS"
 COLLECT = "MALBOX_COLLECT"
 LISTENERS = "MALBOX_LISTENERS"
 SOURCES = "MALBOX_SOURCES"
+DEBUGGER = "MALBOX_DEBUGGER"
 
 SET_BY_SUPERVISOR = frozenset(
     {
         *(PLUGIN_ID, PROTOCOL, SUPERVISOR_PID, INSTANCE, DOMAIN_ROOT, DOMAIN_PREFIX, CONFIG, FILE_REF_THRESHOLD),
         *(ICEORYX2, HEARTBEAT, CONCURRENCY, VERBOSE, DEBUG, LOG, LOG_FILTER, ARTIFACTS, COLLECT),
-        *(LISTENERS, SOURCES),
+        *(LISTENERS, SOURCES, DEBUGGER),
     }
 )
 """What a supervisor tells its plugins; another value would make one talk to the wrong supervisor."""
@@ -97,6 +98,7 @@ class PluginEnvironment:
         collect: What is collected when a task ends.
         listeners: The processes that subscribe to its results, by their slots.
         sources: The processes whose results it subscribes to.
+        debugger: The address, as ``127.0.0.1:5678``, on which to wait for a debugger first; empty where there is none.
     """
 
     plugin_id: str
@@ -117,6 +119,7 @@ class PluginEnvironment:
     collect: Collecting = field(default_factory=Collecting)
     listeners: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    debugger: str = ""
 
     @property
     def supervisor_knows_extensions(self) -> bool:
@@ -160,6 +163,7 @@ class PluginEnvironment:
             collect=_collecting(environ),
             listeners=_listeners(environ),
             sources=_sources(environ),
+            debugger=environ.get(DEBUGGER, ""),
         )
 
     def variables(self) -> dict[str, str]:
@@ -198,6 +202,8 @@ class PluginEnvironment:
             variables[LISTENERS] = " ".join(self.listeners)
         if self.sources:
             variables[SOURCES] = " ".join(f"{source.id}:{source.plugin}:{source.slot}" for source in self.sources)
+        if self.debugger:
+            variables[DEBUGGER] = self.debugger
         return variables
 
 

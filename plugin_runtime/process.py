@@ -70,6 +70,10 @@ def run(plugin: Plugin, name: str | None = None, version: str | None = None) -> 
 def _run(plugin: Plugin, environment: PluginEnvironment, name: str, version: str) -> tuple[int, bool]:
     release = release_of("iceoryx2")
     require_release(environment, release)
+    if environment.debugger:
+        from plugin_runtime.debugger import wait_for_debugger  # nobody else needs one
+
+        wait_for_debugger(environment.debugger, environment.plugin_id)
     # Loading iceoryx2 takes longer than everything else here, and a wrong environment does not need it.
     from plugin_runtime.ports.iceoryx import silence_log
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from malbox_cli.manifest.specs import Location, PluginSpec
     from malbox_cli.store.ledger_rows import TaskRow
 
-__all__ = ["run_under_debugger"]
+__all__ = ["is_python", "run_under_debugger"]
 
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
 _FIRST_LINE_BYTES = 256
@@ -38,7 +38,7 @@ def run_under_debugger(manifest: "Location", task: "TaskRow") -> NoReturn:
     spec = next((spec for spec in load(manifest.path).plugins if spec.pool == task.plugin), None)
     if spec is None:
         raise MalboxError(f"{manifest.path} has no plugin {task.plugin!r} any more")
-    if not _is_python(spec):
+    if not is_python(spec):
         raise MalboxError(f"plugin {task.plugin} runs {spec.argv[0]}, which is no Python program: pdb cannot debug it")
     told = PluginEnvironment(
         plugin_id=spec.id,
@@ -61,7 +61,7 @@ def run_under_debugger(manifest: "Location", task: "TaskRow") -> NoReturn:
         raise MalboxError(f"cannot start {spec.argv[0]} in {spec.cwd}: {error.strerror}") from error
 
 
-def _is_python(spec: "PluginSpec") -> bool:
+def is_python(spec: "PluginSpec") -> bool:
     """Return whether a plugin's program is a Python, or a script that names one in its first line."""
     program = Path(spec.argv[0])
     if _PYTHON.fullmatch(program.name) or _PYTHON.fullmatch(program.resolve().name):

@@ -183,6 +183,8 @@ class PluginSpec:
         subscribe: The plugins, by the names of their tables, whose results it gets.
         sources: The processes of these.
         listeners: The processes that get its results.
+        debugger: Where its process waits for a debugger before it does anything, as ``127.0.0.1:5678``; empty where it
+            does not.
     """
 
     id: str
@@ -221,6 +223,7 @@ class PluginSpec:
     subscribe: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     listeners: tuple[str, ...] = ()
+    debugger: str = ""
 
     @property
     def pool(self) -> str:

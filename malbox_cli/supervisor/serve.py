@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from malbox_cli.control.records import Record
+from malbox_cli.manifest.debugged import SWITCHED_OFF, Debugging
 from malbox_cli.manifest.specs import Manifest, PluginSpec
 from malbox_cli.store.log_file import log_folder
 from malbox_cli.supervisor.console import Console
@@ -28,6 +29,7 @@ def serve(
     *,
     chosen: Sequence[str] = (),
     exit_on: ExitOn | None = None,
+    debugging: Debugging | None = None,
     verbose: bool,
 ) -> Verdict:
     """Run the plugins until a signal or a command stops them, or until they end by themselves; return how that was.
@@ -38,6 +40,7 @@ def serve(
         console: Where the operator is told things.
         chosen: The ids that were named to choose these plugins; none for all of the manifest.
         exit_on: When to stop because plugins ended; None: once none of them runs any more.
+        debugging: Which of them is debugged, as `plugins` has it already; None for none.
         verbose: Whether iceoryx2's log lines are wanted.
 
     Raises:
@@ -56,13 +59,15 @@ def serve(
         with open_session(
             manifest, plugins, domain=manifest.domain, log=log, emit=emit, kind="up", verbose=verbose
         ) as session:
-            service.append(Service(session, chosen))
+            service.append(Service(session, chosen, debugging))
             if systemd.is_there:
                 report = ServiceReport(systemd, session.machine)
                 session.reactor.beat, service[0].on_reload = report.turn, report.reloading
             try:
                 ownership.announce(Owner(os.getpid(), str(session.folder.socket), str(manifest.path)))
                 session.log.say("info", f"supervising {manifest.path} (process {os.getpid()})")
+                if debugging is not None:
+                    session.log.say("info", f"{debugging.plugin} is debugged: {SWITCHED_OFF} are off for it")
                 ended_by_itself = _run(session, exit_on)
             finally:
                 service[0].close()

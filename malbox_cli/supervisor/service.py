@@ -22,6 +22,7 @@ from malbox_cli.control.messages import (
 from malbox_cli.control.news import News, PluginNews, SupervisorNews
 from malbox_cli.control.records import Record, to_line
 from malbox_cli.control.server import ControlServer
+from malbox_cli.manifest.debugged import Debugging, debugged
 from malbox_cli.manifest.select import NoSuchPlugin, matching
 from malbox_cli.supervisor.descriptors import make_room
 from malbox_cli.supervisor.events import (
@@ -47,6 +48,7 @@ class Service:
     Args:
         session: The supervisor.
         chosen: The ids or patterns of the plugins that it was started with; none for all of the manifest.
+        debugging: Which of them is debugged; None for none.
 
     Attributes:
         on_reload: Called when what the manifest says now begins to be done.
@@ -55,10 +57,11 @@ class Service:
         MalboxError: The control socket cannot be bound.
     """
 
-    def __init__(self, session: Session, chosen: Sequence[str]) -> None:
+    def __init__(self, session: Session, chosen: Sequence[str], debugging: Debugging | None = None) -> None:
         self.on_reload: Callable[[], None] = _nothing
         self._session = session
         self._chosen = tuple(chosen)
+        self._debugging = debugging
         self._watchers: set[int] = set()
         self._said_that_it_stops = False
         self._server = ControlServer(
@@ -129,6 +132,8 @@ class Service:
             if session.machine.is_stopping:
                 raise MalboxError("the supervisor is stopping")
             plugins, stop_timeout = read_again(session.manifest, self._chosen)
+            if self._debugging is not None:
+                plugins = debugged(plugins, self._debugging)
             make_room(most_at_once((plugin.id for plugin in session.machine.plugins), plugins))
         except MalboxError as error:
             self._server.send(client, encode(Denied(str(error))))

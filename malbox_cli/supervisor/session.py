@@ -160,6 +160,7 @@ def open_session(
                 config=spec.config,
                 file_ref_threshold=spec.stash_threshold,
                 iceoryx2=release,
+                debugger=spec.debugger,
                 heartbeat=spec.heartbeat,
                 heartbeat_slot=0 if spec.heartbeat is None else slots.take(spec.id),
                 concurrency=spec.concurrency,

@@ -75,6 +75,7 @@ def test_what_a_manifest_may_not_set_is_what_the_supervisor_sets() -> None:
         verbose=True,
         concurrency=2,
         debug="{}",
+        debugger="127.0.0.1:5678",
         log_mark="k",
         log_filter="info",
         artifacts="/a",
