@@ -1,6 +1,7 @@
 """A way to the terminal for those who print while bars are on it."""
 
 import io
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,10 +15,12 @@ class AboveBars(io.TextIOBase):
 
     Args:
         console: The console that the bars are on.
+        turn: A lock that who draws the bars holds too.
     """
 
-    def __init__(self, console: "Console") -> None:
+    def __init__(self, console: "Console", turn: AbstractContextManager[object]) -> None:
         self._console = console
+        self._turn = turn
 
     def isatty(self) -> bool:
         """Return True: there are bars on a terminal only."""
@@ -27,5 +30,6 @@ class AboveBars(io.TextIOBase):
         """Print whole lines, colours included."""
         from rich.text import Text
 
-        self._console.print(Text.from_ansi(text.removesuffix("\n")), soft_wrap=True)
+        with self._turn:
+            self._console.print(Text.from_ansi(text.removesuffix("\n")), soft_wrap=True)
         return len(text)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from malbox_cli.control.json_text import on_one_line, parse_json
@@ -25,6 +26,7 @@ from malbox_cli.control.records import (
 from malbox_cli.output.above_bars import AboveBars
 from malbox_cli.output.report import is_report, report_lines
 from malbox_cli.output.text import human_duration, human_size, one_line, pretty_json, safe
+from malbox_cli.output.ticker import Ticker
 from malbox_cli.store.names import safe_file_name
 from plugin_runtime.errors import MalboxError
 
@@ -89,14 +91,23 @@ class TextPrinter:
 
         self._out: Console = Console(highlight=False, soft_wrap=True, emoji=False)
         self._bars: Bars | None = None
+        self._ticker: Ticker | None = None
+        # What is printed above the bars, by whatever thread, and the bars themselves: rich works out where the bars are
+        # before it writes, and would leave one behind that was drawn in between.
+        self._turn = RLock()
         self._tasks: dict[int, tuple[str, str, TaskID | None]] = {}
         where = self._out if self._out.is_terminal else Console(stderr=True, highlight=False, emoji=False)
         if where.is_terminal and with_bars:
             self._bars = _bars(where)
             self._bars.start()
+            self._ticker = Ticker(self._bars.refresh, self._turn)
 
     def take(self, record: Record) -> None:
         """Print a record."""
+        with self._turn:
+            self._take(record)
+
+    def _take(self, record: Record) -> None:
         match record:
             case Accepted():
                 bar = self._bars.add_task(one_line(record.plugin), total=1.0, message="") if self._bars else None
@@ -136,11 +147,12 @@ class TextPrinter:
         """Return standard error, or what puts lines above the bars where both are on a terminal."""
         if self._bars is None or not sys.stderr.isatty():
             return sys.stderr
-        return cast(TextIO, AboveBars(self._bars.console))
+        return cast(TextIO, AboveBars(self._bars.console, self._turn))
 
     def close(self) -> None:
         """Take the bars away."""
-        if self._bars is not None:
+        if self._bars is not None and self._ticker is not None:
+            self._ticker.close()
             self._bars.stop()
 
     def _who(self, task: int) -> str:
@@ -179,6 +191,7 @@ def _bars(where: "Console") -> "Bars":
         TextColumn("{task.fields[message]}", markup=False),
         console=where,
         transient=True,
+        auto_refresh=False,
         redirect_stdout=False,
         redirect_stderr=False,
     )

@@ -16,9 +16,8 @@ class Makes(malbox.Plugin):
         """Say that it began, push, wait, raise."""
         config = ctx.task().config
         word = config.get("word", "")
-        if "began" in config:
-            with Path(config["began"]).open("a") as file:
-                file.write(f"{word}\n")
+        if "began" in config and "deaf" not in config:
+            note(config["began"], word)
         if "after" in config:
             wait_for(ctx, config["after"])
         for number in range(int(config.get("json", "0"))):
@@ -29,12 +28,19 @@ class Makes(malbox.Plugin):
             ctx.results().push_bytes("sample", ctx.task().sample_bytes())
             ctx.results().push_json("path", json.dumps(str(ctx.task().sample_path)).encode())
         if "deaf" in config:
+            note(config["began"], word)  # a cancel after this finds nothing any more that would notice it
             ctypes.PyDLL(None).sleep(1000)  # with Python's lock held: no other thread of this process runs any more
         if "until" in config:
             wait_for(ctx, config["until"])
         time.sleep(float(config.get("seconds", "0")))
         if "raises" in config:
             raise ValueError(config["raises"])
+
+
+def note(file: str, word: str) -> None:
+    """Write down that the task has begun."""
+    with Path(file).open("a") as stream:
+        stream.write(f"{word}\n")
 
 
 def wait_for(ctx: malbox.Context, file: str) -> None:
