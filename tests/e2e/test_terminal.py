@@ -198,7 +198,7 @@ def test_a_warning_of_malbox_does_not_mix_with_the_bars(place: Place) -> None:
 
 def test_a_narrow_terminal_shows_reasons_below_the_table_and_a_pipe_beside_it(place: Place) -> None:
     manifest = place.manifest("echo", "exits_before_ready")
-    reason = "exited with code 4 before it was ready, within"
+    reason = "exited with code 4 before it was ready, within a second of its start"
     up = place.start_up(manifest, ready=["echo"])
     up.wait_for(reason)
 

@@ -8,7 +8,7 @@ from malbox_cli.manifest.specs import PluginSpec, Retries
 from malbox_cli.store.entries import AttemptEnded, OpenTask, TaskAdded
 from malbox_cli.supervisor import events
 from malbox_cli.supervisor.actions import AbandonResults, Action, SendCancel, SendTask
-from plugin_runtime.wire.codec import error_frame
+from plugin_runtime.wire.codec import error_frame, result_frames
 from plugin_runtime.wire.messages import DataFormat
 
 KILL = 9
@@ -127,8 +127,6 @@ def test_an_attempt_is_over_when_its_results_are_stored_and_only_then_is_the_nex
 def test_a_result_that_was_cut_off_is_thrown_away_before_the_next_attempt() -> None:
     history = History(restarting()).ready()
     task = history.task()
-    from plugin_runtime.wire.codec import result_frames
-
     frames = list(result_frames(task, "r", b"x" * (3 << 20), DataFormat.BYTES))
     history.frames(task, *frames[:2])
     actions = dies(history)
